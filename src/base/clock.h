@@ -1,0 +1,22 @@
+/* Monotonic seconds for intervals; wall clock for records only. */
+#ifndef CS_BASE_CLOCK_H
+#define CS_BASE_CLOCK_H
+
+#include <time.h>
+
+static inline double cs_clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Unix time in seconds. */
+static inline double cs_clock_wall(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif

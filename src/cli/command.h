@@ -1,0 +1,32 @@
+/* A command of the program: one constant per file in src/cli, listed once in main.c. main.c parses the flags into the command's config,
+ * handles --help and --print-config, sets log level and threads, calls run, prints the error and exits with its status. */
+#ifndef CS_CLI_COMMAND_H
+#define CS_CLI_COMMAND_H
+
+#include "base/options.h"
+
+/* Flags that every command has. */
+typedef struct cs_common {
+    int64_t threads; /* 0 = cores / ranks on this host */
+    bool quiet, verbose, json;
+} cs_common;
+
+typedef struct cs_cli {
+    const cs_common *common;
+    const cs_options *options; /* given flags and positional arguments */
+    cs_arena *perm;            /* lives as long as the program */
+    int argc;                  /* the whole command line, for command.txt */
+    char **argv;
+} cs_cli;
+
+typedef struct cs_command {
+    const char *name, *aliases; /* aliases separated by spaces, or NULL */
+    const char *usage;          /* "cspeed tokenize [flags] < text" */
+    const char *summary;        /* one line */
+    size_t config_bytes;        /* size of the command's config struct, zeroed by main */
+    /* Fills `out` with the option groups over `config`; returns their number. */
+    size_t (*groups)(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS]);
+    cs_status (*run)(const cs_cli *cli, void *config, cs_error *err);
+} cs_command;
+
+#endif

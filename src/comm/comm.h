@@ -1,0 +1,59 @@
+/* One interface for the ranks of a run, three back ends: mpi (under mpirun), shm (fork + shared memory, --nproc), self.
+ * Every operation says over which group it is collective and must be called by all its members in the same order.
+ * Sums are taken in rank order 0,1,2,.. on every back end: bits do not depend on the MPI library nor on timing.
+ * A group of size 1 makes every collective a no-op (copy where in != out), so callers never ask for the size first.
+ * A peer that is lost ends this process with exit code 7 and one line: collectives return void. Counts are int64. */
+#ifndef CS_COMM_COMM_H
+#define CS_COMM_COMM_H
+
+#include "base/dtype.h"
+#include "base/error.h"
+
+typedef struct cs_comm cs_comm;
+
+int cs_comm_rank(const cs_comm *c);
+int cs_comm_size(const cs_comm *c);
+const char *cs_comm_backend(const cs_comm *c); /* "self", "shm", "mpi" */
+
+/* Group of one. Borrowed constant. */
+cs_comm *cs_comm_self(void);
+/* Collective over `parent`: ranks with equal color form a group, ordered by key then parent rank. Destroy with cs_comm_destroy. */
+cs_status cs_comm_split(cs_comm *parent, int color, int key, cs_comm **out_create, cs_error *err);
+void cs_comm_destroy(cs_comm *c);
+
+/* All collective over c. dtype: F64, F32, BF16, I64, I32, U8. BF16 sums are taken in f32 and rounded once. */
+void cs_comm_barrier(cs_comm *c);
+void cs_comm_broadcast(cs_comm *c, void *buf, int64_t bytes, int root);
+void cs_comm_allreduce_sum(cs_comm *c, void *buf, int64_t n, cs_dtype t);
+void cs_comm_allreduce_max(cs_comm *c, void *buf, int64_t n, cs_dtype t); /* F64, I64 only */
+/* in[size*n] -> out[n] = sum over ranks of their block `rank`; `out` may be in + rank*n. Blocks may be uneven: see _v. */
+void cs_comm_reduce_scatter_sum_v(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t);
+/* Each rank gives counts[rank] elements at buf + sum(counts[0..rank)); after it all ranks hold all of buf. In place. */
+void cs_comm_allgather_v(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t);
+/* Point to point with the given rank of c; blocking, any bytes. */
+void cs_comm_send(cs_comm *c, const void *buf, int64_t bytes, int to);
+void cs_comm_recv(cs_comm *c, void *buf, int64_t bytes, int from);
+
+/* Memory that all ranks of one host can reduce without a copy (shm back end); elsewhere ordinary aligned memory. Zeroed.
+ * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_destroy of c; NULL when out of memory. */
+void *cs_comm_alloc(cs_comm *c, int64_t bytes);
+
+/* The worst status of all ranks; the first failing rank's message, tagged "rank R: ", comes back on every rank. Collective over c.
+ * Call it after a phase that may fail on some ranks only. */
+cs_status cs_agree(cs_comm *c, cs_status status, cs_error *err);
+
+/* What a launched rank runs; its return value is the process's exit code. */
+typedef int (*cs_rank_main)(cs_comm *world, void *arg);
+
+/* Runs rank_main on every rank and returns the exit code of the whole:
+ * under mpirun/srun (launcher variables present; build with MPI): joins the MPI job;
+ * nproc > 1: forks nproc ranks (call before any thread exists) over shared memory, waits, forwards SIGTERM/SIGINT/SIGUSR1, ends the rest when one
+ * dies (within 5 s; exit 7 unless the dead rank exited with its own non-zero code); ranks die with the parent;
+ * else: runs it here with cs_comm_self(), without touching MPI.
+ * A rank learns its number of ranks per host through cs_comm_local_size. CS_E_USAGE when --nproc contradicts the MPI job. */
+int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg);
+bool cs_launch_under_mpi(void);
+/* Ranks of c's world on this host (for the default number of threads). */
+int cs_comm_local_size(const cs_comm *c);
+
+#endif

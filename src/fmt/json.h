@@ -1,0 +1,25 @@
+/* JSON through jansson behind one gate: depth <= 64, no duplicate keys, exact integers to 2^63, no NaN or Inf, valid UTF-8,
+ * messages with name:line:column. Pure: bytes in, tree out. */
+#ifndef CS_FMT_JSON_H
+#define CS_FMT_JSON_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+#include <jansson.h>
+
+/* Parses exactly one JSON value (white space around it allowed). `name` is only for messages ("dir/config.json" or "data.jsonl:17").
+ * CS_E_FORMAT, CS_E_NOMEM. Free with json_decref. */
+cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
+/* Reads a whole file of at most `limit` bytes through io.c and parses it. Adds CS_E_IO. */
+cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err);
+/* Serialises with the given indent (0 = one line) and sorted = insertion order; floats keep 17 digits. */
+cs_status cs_json_dump(const json_t *value, int indent, cs_str *out, cs_error *err);
+
+/* Typed members of an object. A missing or null key leaves *out as it is; a wrong type is CS_E_FORMAT naming `name` and key. */
+cs_status cs_json_get_int(const json_t *obj, const char *key, const char *name, int64_t *out, cs_error *err);
+cs_status cs_json_get_real(const json_t *obj, const char *key, const char *name, double *out, cs_error *err);
+cs_status cs_json_get_bool(const json_t *obj, const char *key, const char *name, bool *out, cs_error *err);
+cs_status cs_json_get_str(const json_t *obj, const char *key, const char *name, const char **out, cs_error *err); /* borrowed from obj */
+
+#endif

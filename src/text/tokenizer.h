@@ -1,0 +1,52 @@
+/* Text <-> token ids. One engine per algorithm, loaded from any of the files its users have:
+ * tokenizer.model (SentencePiece), tokenizer.json, llama2.c tokenizer .bin; a directory is searched in that order of preference:
+ * tokenizer.json, tokenizer.model, *.bin; tokenizer_config.json (add_bos_token, add_eos_token, bos/eos/unk/pad) refines it. */
+#ifndef CS_TEXT_TOKENIZER_H
+#define CS_TEXT_TOKENIZER_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+typedef struct cs_tokenizer cs_tokenizer;
+
+/* `path`: a file or a directory. CS_E_IO, CS_E_FORMAT (file, offset or line, what was expected), CS_E_NOMEM. */
+cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err);
+void cs_tokenizer_destroy(cs_tokenizer *tok);
+
+int32_t cs_tokenizer_vocab_size(const cs_tokenizer *tok); /* highest id + 1, added tokens included */
+/* -1 when the tokenizer has none. */
+int32_t cs_tokenizer_bos(const cs_tokenizer *tok);
+int32_t cs_tokenizer_eos(const cs_tokenizer *tok);
+int32_t cs_tokenizer_unk(const cs_tokenizer *tok);
+int32_t cs_tokenizer_pad(const cs_tokenizer *tok);
+/* Files that make up this tokenizer (to carry over into a checkpoint): number and i-th path, borrowed. */
+size_t cs_tokenizer_n_files(const cs_tokenizer *tok);
+const char *cs_tokenizer_file(const cs_tokenizer *tok, size_t i);
+/* Hash of those files' content (xxh3-64), for the manifest. */
+uint64_t cs_tokenizer_hash(const cs_tokenizer *tok);
+
+enum {
+    CS_TOK_SPECIAL = 1,       /* add BOS/EOS as the tokenizer's own `encode` does */
+    CS_TOK_PARSE_SPECIAL = 2, /* text of special tokens inside the input becomes their ids (as HF does by default) */
+};
+/* Appends the ids of text[0..len) to *out. Any bytes are accepted (invalid UTF-8 by byte fallback or U+FFFD as the original library does).
+ * Thread-safe on a const tokenizer. CS_E_NOMEM only. */
+cs_status cs_tokenizer_encode(const cs_tokenizer *tok, const char *text, size_t len, int flags, cs_ids *out, cs_error *err);
+/* Appends the text of ids[0..n): special tokens left out unless `keep_special`; ids out of range: CS_E_FORMAT naming the position. */
+cs_status cs_tokenizer_decode(const cs_tokenizer *tok, const int32_t *ids, size_t n, bool keep_special, cs_str *out, cs_error *err);
+/* The raw piece of one id as the vocabulary holds it ("▁the", "<0x0A>"); "" out of range. Borrowed; *len in bytes. */
+const char *cs_tokenizer_piece(const cs_tokenizer *tok, int32_t id, size_t *len);
+bool cs_tokenizer_is_special(const cs_tokenizer *tok, int32_t id);
+
+/* Streaming decode: the concatenation of what push and finish append equals cs_tokenizer_decode of the whole; a piece that ends inside
+ * a code point is held back until it is complete. Zero-initialise. */
+typedef struct cs_detok {
+    uint8_t pending[8];
+    uint8_t n_pending;
+    bool started; /* the leading space rule has been applied */
+} cs_detok;
+cs_status cs_detok_push(cs_detok *d, const cs_tokenizer *tok, int32_t id, cs_str *out, cs_error *err);
+/* Releases what is still held back (as U+FFFD when it is no whole code point). */
+void cs_detok_finish(cs_detok *d, cs_str *out);
+
+#endif
