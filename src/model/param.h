@@ -33,12 +33,37 @@ typedef struct cs_param {
 
 typedef struct cs_param_table {
     cs_param *row;
-    int64_t n_rows, n_elements; /* n_elements: length of the flat buffers, a multiple of CS_PARAM_ALIGN */
+    int64_t n_rows, n_views, n_elements; /* n_elements: length of the flat buffers, a multiple of CS_PARAM_ALIGN */
     cs_precision prec;
     void *store;  /* S [n_elements]: what the kernels read */
-    void *master; /* A [n_elements]: what the optimizer updates; the same memory as store where S == A; NULL without optimizer */
+    void *master; /* A: what the optimizer updates, elements [master_lo, master_hi) (index 0 = element master_lo). Where S == A it is the store itself
+                   * (whole range); else the data-parallel engine allocates it for its own range. NULL without training */
+    int64_t master_lo, master_hi;
     void *grad;   /* A [n_elements]; NULL without training */
 } cs_param_table;
+
+/* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a bias) has n == 0. */
+enum { CS_ROW_EMBED, CS_ROW_FINAL_NORM, CS_ROW_HEAD, CS_ROW_FIRST_LAYER };
+typedef enum cs_layer_row {
+    CS_ROW_NORM1, CS_ROW_QKV, CS_ROW_QKV_BIAS, CS_ROW_OUT, CS_ROW_OUT_BIAS, CS_ROW_NORM2, CS_ROW_GATE_UP, CS_ROW_GATE_UP_BIAS, CS_ROW_DOWN,
+    CS_ROW_DOWN_BIAS, CS_ROW_PER_LAYER
+} cs_layer_row;
+
+/* Lays out the table of a model: rows, names, offsets; no buffers yet. `arena` owns rows and names. `decay_norms`: AscendSpeed's rule that RMSNorm
+ * weights decay too; otherwise norms and biases do not. A tied head is a row with n == 0 whose weight aliases the embedding's. CS_E_NOMEM. */
+cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precision prec, bool decay_norms, cs_arena *arena, cs_error *err);
+/* Allocates the zeroed store; with `training` and S == A it is the master too (a separate master and the gradients belong to the data-parallel
+ * engine, parallel/dp.h). CS_E_NOMEM. */
+cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_error *err);
+/* Frees the store and packed weights (not `grad`, not a separate master). */
+void cs_param_table_release(cs_param_table *t, const cs_kernels *k);
+/* Initial weights keyed by (seed, HF tensor name, element): the same whatever the layout. Writes master and store. */
+void cs_param_table_fill(cs_param_table *t, uint64_t seed);
+
+static inline cs_param *cs_param_layer(const cs_param_table *t, int64_t layer, cs_layer_row r)
+{
+    return &t->row[CS_ROW_FIRST_LAYER + layer * CS_ROW_PER_LAYER + (int64_t)r];
+}
 
 /* One tensor of the HF file as it lies in the flat buffers. For a 1-D parameter `rows` of a part counts its elements (cols == 1). */
 typedef struct cs_param_view {
