@@ -55,7 +55,7 @@ cs_status cs_error_prefix(cs_error *err, const char *fmt, ...)
     va_end(args);
     memcpy(old, err->msg, sizeof old);
     err->msg[0] = '\0';
-    strncat(err->msg, text, sizeof text);
+    strncat(err->msg, text, sizeof text - 1);
     strncat(err->msg, ": ", 3);
     strncat(err->msg, old, sizeof old - strlen(err->msg) - 1);
     return err->status;
