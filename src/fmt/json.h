@@ -1,5 +1,5 @@
-/* JSON through jansson behind one gate: depth <= 64, no duplicate keys, exact integers to 2^63, no NaN or Inf, valid UTF-8,
- * messages with name:line:column. Pure: bytes in, tree out. */
+/* JSON through jansson behind one gate: depth <= 64, no duplicate keys, exact integers to 2^63, no NaN or Inf, valid UTF-8, no lone
+ * surrogates, messages with name:line:column. Linear time. Pure: bytes in, tree out. An escaped NUL in a key is read as U+FFFD. */
 #ifndef CS_FMT_JSON_H
 #define CS_FMT_JSON_H
 
@@ -11,9 +11,11 @@
 /* Parses exactly one JSON value (white space around it allowed). `name` is only for messages ("dir/config.json" or "data.jsonl:17").
  * CS_E_FORMAT, CS_E_NOMEM. Free with json_decref. */
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
+/* As cs_json_parse, for records that other programs wrote: of a repeated key the last value counts. */
+cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
 /* Reads a whole file of at most `limit` bytes through io.c and parses it. Adds CS_E_IO. */
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err);
-/* Serialises with the given indent (0 = one line) and sorted = insertion order; floats keep 17 digits. */
+/* Serialises with the given indent (0 = one line) and sorted = insertion order; floats keep 17 digits. Appends to *out. */
 cs_status cs_json_dump(const json_t *value, int indent, cs_str *out, cs_error *err);
 
 /* Typed members of an object. A missing or null key leaves *out as it is; a wrong type is CS_E_FORMAT naming `name` and key. */
