@@ -48,16 +48,16 @@ cs_status cs_fail_also(cs_error *err, cs_status status, const char *fmt, ...)
 
 cs_status cs_error_prefix(cs_error *err, const char *fmt, ...)
 {
-    char text[512], old[sizeof err->msg];
+    char text[512];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    vsnprintf(text, sizeof text - 2, fmt, args);
     va_end(args);
-    memcpy(old, err->msg, sizeof old);
-    err->msg[0] = '\0';
-    strncat(err->msg, text, sizeof text - 1);
-    strncat(err->msg, ": ", 3);
-    strncat(err->msg, old, sizeof old - strlen(err->msg) - 1);
+    strcat(text, ": ");
+    size_t n = strlen(text);
+    memmove(err->msg + n, err->msg, sizeof err->msg - 1 - n);
+    memcpy(err->msg, text, n);
+    err->msg[sizeof err->msg - 1] = '\0';
     return err->status;
 }
 
