@@ -35,8 +35,10 @@ void cs_comm_send(cs_comm *c, const void *buf, int64_t bytes, int to);
 void cs_comm_recv(cs_comm *c, void *buf, int64_t bytes, int from);
 
 /* Memory that all ranks of one host can reduce without a copy (shm back end); elsewhere ordinary aligned memory. Zeroed.
- * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_destroy of c; NULL when out of memory. */
+ * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_free; NULL on all ranks when one is out of memory. */
 void *cs_comm_alloc(cs_comm *c, int64_t bytes);
+/* Gives back what cs_comm_alloc of the same c gave. Collective over c; NULL (on all ranks) is fine. */
+void cs_comm_free(cs_comm *c, void *p);
 
 /* The worst status of all ranks; the first failing rank's message, tagged "rank R: ", comes back on every rank. Collective over c.
  * Call it after a phase that may fail on some ranks only. */
