@@ -1,0 +1,54 @@
+/* The decoder layer, forward and backward mirrored. */
+#include "model/block.h"
+
+#define SAVED(field) (saved ? &saved->field : NULL)
+
+static cs_tensor query_and_key(const cs_block *b, cs_tensor qkv)
+{
+    return cs_tensor_cols(qkv, 0, (b->attention.n_heads + b->attention.n_kv_heads) * b->attention.head_dim);
+}
+
+void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tensor y, cs_block_saved *saved)
+{
+    cs_arena_mark mark = cs_arena_save(ctx->scratch);
+    cs_arena *keep = saved ? ctx->stash : ctx->scratch;
+    int64_t T = x.rows, H = x.cols, width = b->attention.n_heads * b->attention.head_dim;
+    cs_tensor n1 = cs_ctx_tensor(ctx, keep, T, H), qkv = cs_ctx_tensor(ctx, keep, T, b->qkv.w->rows), att = cs_ctx_tensor(ctx, keep, T, width);
+    cs_tensor r = cs_ctx_tensor(ctx, keep, T, H), n2 = cs_ctx_tensor(ctx, keep, T, H);
+
+    cs_norm_forward(&b->norm1, ctx, x, n1, SAVED(norm1));
+    cs_linear_forward(&b->qkv, ctx, n1, qkv);
+    cs_rope_forward(b->rope, ctx, query_and_key(b, qkv));
+    cs_attention_forward(&b->attention, ctx, qkv, att, SAVED(attention));
+    cs_linear_forward(&b->out, ctx, att, r);
+    cs_add(ctx, r, x);
+    cs_norm_forward(&b->norm2, ctx, r, n2, SAVED(norm2));
+    cs_mlp_forward(&b->mlp, ctx, n2, y, SAVED(mlp));
+    cs_add(ctx, y, r);
+
+    if (saved)
+        saved->n1 = n1;
+    cs_arena_restore(ctx->scratch, mark);
+}
+
+void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_block_saved *saved, cs_tensor dx)
+{
+    cs_arena_mark mark = cs_arena_save(ctx->scratch);
+    int64_t T = dy.rows, H = dy.cols, width = b->attention.n_heads * b->attention.head_dim;
+    cs_tensor dr = cs_ctx_tensor(ctx, ctx->scratch, T, H), datt = cs_ctx_tensor(ctx, ctx->scratch, T, width);
+    cs_tensor dqkv = cs_ctx_tensor(ctx, ctx->scratch, T, b->qkv.w->rows);
+
+    cs_mlp_backward(&b->mlp, ctx, dy, &saved->mlp, dr);                     /* forward: mlp(n2) -> y, y += r */
+    cs_norm_backward(&b->norm2, ctx, dr, &saved->norm2, dr);                /* forward: norm2(r) -> n2 */
+    cs_add(ctx, dr, dy);                                                    /* the residual's share */
+    cs_linear_backward_weight(&b->out, ctx, dr, saved->attention.out);      /* forward: out(att) -> r, r += x */
+    cs_linear_backward_input(&b->out, ctx, dr, datt);
+    cs_attention_backward(&b->attention, ctx, datt, &saved->attention, dqkv); /* forward: attention(qkv) -> att */
+    cs_rope_backward(b->rope, ctx, query_and_key(b, dqkv));                 /* forward: rope(q, k) */
+    cs_linear_backward_weight(&b->qkv, ctx, dqkv, saved->n1);               /* forward: qkv(n1) -> qkv */
+    cs_linear_backward_input(&b->qkv, ctx, dqkv, dx);
+    cs_norm_backward(&b->norm1, ctx, dx, &saved->norm1, dx);                /* forward: norm1(x) -> n1 */
+    cs_add(ctx, dx, dr);                                                    /* the residual's share */
+
+    cs_arena_restore(ctx->scratch, mark);
+}
