@@ -40,6 +40,15 @@ TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/cspeed $(BUILD)/libcspeed.a $(BUILD)/libcspeed.so
 
+# Vector code is compiled per file for its instruction set and reached through run-time dispatch only (src/kern/select.c).
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+ISA_AVX2 := -mavx2 -mfma -mf16c
+ISA_AVX512 := $(ISA_AVX2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
+$(BUILD)/obj/kern/cpu/%_avx2.o: CFLAGS += $(ISA_AVX2)
+$(BUILD)/obj/kern/cpu/%_avx512.o: CFLAGS += $(ISA_AVX512)
+$(BUILD)/obj/kern/cpu/%_avx512bf16.o: CFLAGS += $(ISA_AVX512) -mavx512bf16
+endif
+
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c $< -o $@

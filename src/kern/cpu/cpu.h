@@ -1,0 +1,34 @@
+/* Private to kern/: what select.c asks of the CPU kernels. Each install function sets slots of a table that starts as a copy of the
+ * reference table of its store type (f32 or bf16) and leaves the other slots alone. */
+#ifndef CS_KERN_CPU_H
+#define CS_KERN_CPU_H
+
+#include "tensor/kernels.h"
+
+/* In rising order: a CPU of one level runs every level below it. */
+typedef enum cs_isa {
+    CS_ISA_GENERIC,    /* no x86 vectors assumed */
+    CS_ISA_AVX2,       /* + FMA, F16C */
+    CS_ISA_AVX512,     /* F, BW, VL, DQ */
+    CS_ISA_AVX512BF16, /* + AVX512_BF16 dot products */
+} cs_isa;
+
+/* What this CPU (and its operating system) can run. */
+cs_isa cs_cpu_detect(void);
+
+/* Sets gemm_fwd, gemm_dgrad, gemm_wgrad and weight_release of `table` (table->store says f32 or bf16) for code up to `isa`.
+ * gemm: "own" or "onednn". Returns false, table untouched, when this build has no such product ("onednn" without oneDNN). */
+bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);
+
+/* Times the products of both tables (same store type) on shapes of a transformer layer, a few milliseconds in all, and returns
+ * "own" or "onednn". Both are valid; results differ in rounding only. */
+const char *cs_cpu_gemm_measure(const cs_kernels *own, const cs_kernels *onednn);
+
+/* Everything but the products, for f32 and bf16 tables. No-op in a build for another CPU. */
+void cs_cpu_install_avx2(cs_kernels *table);
+void cs_cpu_install_avx512(cs_kernels *table);
+
+/* The reference product in f64 compiled with wider vectors: same sums, same bits. No-op in a build for another CPU. */
+void cs_cpu_install_f64_avx2(cs_kernels *table);
+
+#endif
