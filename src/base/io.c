@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -523,4 +524,17 @@ int64_t cs_io_free_bytes(const char *path)
     if (statvfs(path, &v) != 0)
         return -1;
     return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+void cs_io_hold_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return; /* /dev/null is missing: nothing better can be done */
+}
+
+bool cs_io_stdout_closed(void)
+{
+    struct pollfd p = {.fd = 1, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
 }

@@ -79,4 +79,10 @@ void cs_io_unlock(int fd);
 /* Free bytes on the file system of `path`; -1 when unknown. */
 int64_t cs_io_free_bytes(const char *path);
 
+/* Opens /dev/null in place of any closed one of stdin, stdout, stderr, so that no later file lands on their numbers.
+ * Called once at the start of the program. */
+void cs_io_hold_standard(void);
+/* True when stdout is a pipe or socket whose reader is gone. */
+bool cs_io_stdout_closed(void);
+
 #endif

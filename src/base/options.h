@@ -28,7 +28,7 @@ typedef struct cs_option {
     const char *name;    /* long name with '-' */
     cs_opt_type type;
     size_t offset;       /* of the field in the owner's struct (unused for IGNORED, REFUSED) */
-    const char *def;     /* default as text; NULL = false, 0, NULL, empty */
+    const char *def;     /* default as text; NULL = false, 0, NULL, empty. A LIST starts empty whatever stands here: the text is for help */
     const char *choices; /* ENUM, SET: "f32|bf16|f64"; INT, REAL: "lo..hi", either end may be missing ("1..", "0..1") */
     const char *help;    /* one line, no full stop */
     const char *aliases; /* other names, separated by spaces; NULL = none. A leading '-x' is a short one-letter form */
@@ -66,6 +66,9 @@ void cs_options_print_help(const cs_option_group *groups, size_t n_groups, const
 /* The effective options as JSON text (keys = long names; IGNORED and REFUSED rows left out), in table order. CS_E_NOMEM. */
 struct cs_str;
 cs_status cs_options_to_json(const cs_options *opt, struct cs_str *out, cs_error *err);
+
+/* The nearest of `known` to the n bytes of `name` by edit distance, NULL when none is similar. Borrowed. */
+const char *cs_nearest_name(const char *name, size_t n, const char *const *known, size_t n_known);
 
 /* Strict number readers, whole text, C locale: false on anything else. Integers accept '_' between digits. */
 bool cs_parse_int(const char *text, int64_t *out);

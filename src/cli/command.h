@@ -29,4 +29,10 @@ typedef struct cs_command {
     cs_status (*run)(const cs_cli *cli, void *config, cs_error *err);
 } cs_command;
 
+/* Sets the OpenMP team size of the calling process: --threads, or else this process's share of the host's usable cores.
+ * Starts no thread. main calls it with 1 before run; a command with several ranks calls it again in every rank. */
+void cs_cli_set_threads(const cs_common *common, int ranks_on_host);
+/* Cores that this process may run on. */
+int cs_cli_cores(void);
+
 #endif
