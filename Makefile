@@ -18,7 +18,7 @@ CFLAGS += $(OPT) -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -fopenmp -fPIC -ffp-con
 CFLAGS += $(shell $(PKG_CONFIG) --cflags $(LIBS))
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(LIBS)) -lm -lpthread
 ifeq ($(MPI),1)
-CFLAGS += -DCS_HAVE_MPI=1 $(shell $(PKG_CONFIG) --cflags $(MPI_PC))
+CFLAGS += -DCS_HAVE_MPI=1 -DCS_MPI_TEXT='"$(MPI_PC) $(shell $(PKG_CONFIG) --modversion $(MPI_PC))"' $(shell $(PKG_CONFIG) --cflags $(MPI_PC))
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(MPI_PC))
 endif
 ifeq ($(DNNL),1)
