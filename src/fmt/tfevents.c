@@ -1,0 +1,96 @@
+/* Writer of TensorBoard event records. The protobuf messages are five fields, written directly:
+ * Event {1 double wall_time, 2 int64 step, 3 string file_version, 5 Summary}, Summary {1 repeated Value}, Value {1 string tag, 2 float simple_value}. */
+#include "fmt/tfevents.h"
+
+#include <string.h>
+
+uint32_t cs_crc32c(const void *data, size_t n)
+{
+    const uint8_t *p = data;
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= p[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1)));
+    }
+    return ~crc;
+}
+
+static void put_le(cs_str *out, uint64_t x, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        cs_str_putc(out, (char)(x >> (8 * i)));
+}
+
+static void put_varint(cs_str *out, uint64_t x)
+{
+    for (; x >= 0x80; x >>= 7)
+        cs_str_putc(out, (char)(x | 0x80));
+    cs_str_putc(out, (char)x);
+}
+
+/* field << 3 | wire type 2, length, bytes */
+static void put_bytes(cs_str *out, unsigned field, const void *data, size_t n)
+{
+    put_varint(out, field << 3 | 2);
+    put_varint(out, n);
+    cs_str_append(out, data, n);
+}
+
+static void put_wall_time(cs_str *out, double t)
+{
+    uint64_t bits;
+    memcpy(&bits, &t, 8);
+    put_varint(out, 1 << 3 | 1);
+    put_le(out, bits, 8);
+}
+
+static uint32_t masked_crc(const void *data, size_t n)
+{
+    uint32_t crc = cs_crc32c(data, n);
+    return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+}
+
+static void put_record(cs_str *out, const cs_str *event)
+{
+    size_t at = out->len;
+    put_le(out, event->len, 8);
+    put_le(out, out->failed ? 0 : masked_crc(out->data + at, 8), 4);
+    cs_str_append(out, cs_str_cstr(event), event->len);
+    put_le(out, masked_crc(cs_str_cstr(event), event->len), 4);
+    out->failed = out->failed || event->failed;
+}
+
+void cs_tfevents_put_version(cs_str *out, double wall_time)
+{
+    static const char version[] = "brain.Event:2";
+    cs_str event = {0};
+    put_wall_time(&event, wall_time);
+    put_bytes(&event, 3, version, sizeof version - 1);
+    put_record(out, &event);
+    cs_str_release(&event);
+}
+
+void cs_tfevents_put_scalars(cs_str *out, double wall_time, int64_t step, const cs_tfevents_value *values, size_t n)
+{
+    cs_str event = {0}, summary = {0}, value = {0};
+    put_wall_time(&event, wall_time);
+    put_varint(&event, 2 << 3 | 0);
+    put_varint(&event, (uint64_t)step);
+    for (size_t i = 0; i < n; i++) {
+        float f = (float)values[i].value;
+        uint32_t bits;
+        memcpy(&bits, &f, 4);
+        cs_str_clear(&value);
+        put_bytes(&value, 1, values[i].tag, strlen(values[i].tag));
+        put_varint(&value, 2 << 3 | 5);
+        put_le(&value, bits, 4);
+        put_bytes(&summary, 1, cs_str_cstr(&value), value.len);
+    }
+    put_bytes(&event, 5, cs_str_cstr(&summary), summary.len);
+    event.failed = event.failed || summary.failed || value.failed;
+    put_record(out, &event);
+    cs_str_release(&event);
+    cs_str_release(&summary);
+    cs_str_release(&value);
+}
