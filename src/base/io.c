@@ -313,6 +313,18 @@ cs_status cs_io_rename(const char *from, const char *to, cs_error *err)
     return cs_io_fsync_dir(dir, err);
 }
 
+cs_status cs_io_exchange(const char *from, const char *to, cs_error *err)
+{
+    char dir[PATH_MAX];
+    if (cs_io_kind(to, NULL) == CS_FILE_NONE)
+        return cs_io_rename(from, to, err);
+    int r = fault("rename") > 0 ? -1 : renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE);
+    if (r != 0)
+        return fail_errno(err, to, "exchange with the new one");
+    dir_of(to, dir, sizeof dir);
+    return cs_io_fsync_dir(dir, err);
+}
+
 cs_status cs_writer_commit(cs_writer *w, cs_error *err)
 {
     cs_status s = sync_fd(w->fd, w->path, err);

@@ -59,6 +59,8 @@ cs_status cs_io_truncate(const char *path, int64_t size, cs_error *err);
 cs_status cs_io_mkdirs(const char *path, cs_error *err);
 /* Rename of a file or folder, then fsync of the target's folder. */
 cs_status cs_io_rename(const char *from, const char *to, cs_error *err);
+/* As cs_io_rename for a folder whose target may exist: then the two change places in one step, and `from` names the old one afterwards. */
+cs_status cs_io_exchange(const char *from, const char *to, cs_error *err);
 cs_status cs_io_fsync_dir(const char *path, cs_error *err);
 /* Removes a file or a whole tree; a missing path is fine. Never follows symlinks. */
 cs_status cs_io_remove_tree(const char *path, cs_error *err);
