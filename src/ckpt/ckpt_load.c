@@ -1,0 +1,186 @@
+/* Loading: weights and optimizer state from mapped files into the flat buffers, converted on the way, nothing held besides.
+ * Nothing of a checkpoint is used before the length and hash of its file were compared with the manifest. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "ckpt/cast.h"
+#include "ckpt/ckpt.h"
+#include "ckpt/hf.h"
+#include "ckpt/manifest.h"
+#include "fmt/json.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { STATE_LIMIT = 64 << 20 };
+
+/* With a manifest, content that does not fit is a broken checkpoint rather than a bad input file. */
+static cs_status as_ckpt(bool manifest, cs_status s, cs_error *err)
+{
+    if (s != CS_E_FORMAT || !manifest)
+        return s;
+    if (err)
+        err->status = CS_E_CKPT;
+    return CS_E_CKPT;
+}
+
+static bool has_manifest(const char *dir)
+{
+    char path[PATH_MAX];
+    return cs_hf_path(path, sizeof path, dir, CS_MANIFEST_NAME, NULL) == CS_OK && cs_io_kind(path, NULL) != CS_FILE_NONE;
+}
+
+static cs_status check_scope(const char *dir, cs_manifest_scope scope, cs_error *err)
+{
+    cs_manifest m;
+    bool present;
+    CS_TRY(cs_manifest_load(&m, dir, &present, err));
+    cs_status s = present ? cs_manifest_check(&m, dir, scope, err) : CS_OK;
+    cs_manifest_release(&m);
+    return s;
+}
+
+cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
+{
+    char path[PATH_MAX];
+    json_t *config;
+    CS_TRY(cs_hf_path(path, sizeof path, dir, "config.json", err));
+    cs_status s = cs_json_load(path, STATE_LIMIT, &config, err);
+    if (s == CS_OK) {
+        s = cs_spec_from_json(spec, config, path, err);
+        json_decref(config);
+    }
+    return as_ckpt(has_manifest(dir), s, err);
+}
+
+/* Elements [lo, hi) of the flat buffer `flat`, whose index 0 is element `base`, from the tensor that covers view v. */
+static void copy_range(const cs_st_tensor *t, const cs_param_view *v, void *flat, cs_dtype type, int64_t base, int64_t lo, int64_t hi)
+{
+    int64_t from = v->offset > lo ? v->offset : lo, to = v->offset + v->n < hi ? v->offset + v->n : hi;
+    if (from >= to)
+        return;
+    cs_cast(type, cs_flat_at(flat, type, from - base), t->dtype, t->data + (size_t)(from - v->offset) * cs_dtype_size(t->dtype), to - from);
+}
+
+static void fill_table(const cs_hf *hf, cs_param_table *t)
+{
+    for (int64_t i = 0; i < cs_param_n_views(t); i++) {
+        cs_param_view v = cs_param_view_at(t, i);
+        const cs_st_tensor *src = cs_hf_find(hf, v.name, NULL);
+        copy_range(src, &v, t->store, t->prec.store, 0, 0, t->n_elements);
+        if (t->master && t->master != t->store)
+            copy_range(src, &v, t->master, t->prec.master, t->master_lo, t->master_lo, t->master_hi);
+    }
+    cs_param_touch(t);
+}
+
+cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_table *table, bool verify, cs_error *err)
+{
+    bool manifest = has_manifest(dir);
+    cs_hf hf;
+    if (manifest && verify)
+        CS_TRY(check_scope(dir, CS_MANIFEST_TOP, err));
+    cs_status s = cs_hf_init(&hf, dir, err);
+    if (s != CS_OK)
+        return as_ckpt(manifest, s, err);
+    s = cs_hf_check(&hf, spec, table, err);
+    if (s == CS_OK)
+        fill_table(&hf, table);
+    cs_hf_release(&hf);
+    return as_ckpt(manifest, s, err);
+}
+
+typedef struct optim_file {
+    const char *dir, *path;
+    cs_hf file;    /* trainer/optimizer.safetensors */
+    cs_hf weights; /* opened when masters are missing */
+    const cs_param_table *table;
+    cs_opt_state *opt;
+} optim_file;
+
+/* The entry `<name><suffix>` with the view's shape; *out NULL when absent. */
+static cs_status find_entry(const optim_file *o, const cs_param_view *v, const char *suffix, const cs_st_tensor **out, cs_error *err)
+{
+    char name[512], want[64], got[128];
+    snprintf(name, sizeof name, "%s%s", v->name, suffix);
+    const cs_st_tensor *t = *out = cs_hf_find(&o->file, name, NULL);
+    if (t && (t->ndim != v->ndim || memcmp(t->shape, v->shape, (size_t)v->ndim * sizeof *v->shape) != 0 || !cs_cast_can(t->dtype)))
+        return cs_fail(err, CS_E_CKPT, "%s: \"%s\" is %s %s, expected a float tensor %s", o->path, name, cs_st_dtype_name(t->dtype),
+                       cs_st_shape_text(t->ndim, t->shape, got, sizeof got), cs_st_shape_text(v->ndim, v->shape, want, sizeof want));
+    return CS_OK;
+}
+
+static cs_status load_moment(const optim_file *o, const cs_param_view *v, const char *suffix, void *buf, cs_error *err)
+{
+    const cs_st_tensor *t;
+    CS_TRY(find_entry(o, v, suffix, &t, err));
+    if (!t)
+        return cs_fail(err, CS_E_CKPT, "%s: \"%s%s\" is missing", o->path, v->name, suffix);
+    copy_range(t, v, buf, o->table->prec.master, o->opt->lo, o->opt->lo, o->opt->hi);
+    return CS_OK;
+}
+
+static cs_status load_master(optim_file *o, const cs_param_view *v, cs_error *err)
+{
+    const cs_st_tensor *t;
+    CS_TRY(find_entry(o, v, ".master", &t, err));
+    if (!o->opt->master) {
+        if (t)
+            copy_range(t, v, o->table->store, o->table->prec.store, 0, 0, o->table->n_elements);
+        return CS_OK;
+    }
+    if (!t && !o->weights.n_shards)
+        CS_TRY(cs_hf_init(&o->weights, o->dir, err));
+    if (!t)
+        t = cs_hf_find(&o->weights, v->name, NULL);
+    if (!t || !cs_cast_can(t->dtype) || t->n != v->n)
+        return cs_fail(err, CS_E_CKPT, "%s: \"%s.master\" is missing, and the weights do not hold \"%s\" either", o->path, v->name, v->name);
+    copy_range(t, v, o->opt->master, o->table->prec.master, o->opt->lo, o->opt->lo, o->opt->hi);
+    return CS_OK;
+}
+
+static cs_status load_optim(optim_file *o, cs_error *err)
+{
+    cs_dtype type = o->table->prec.master;
+    size_t bytes = (size_t)(o->opt->hi - o->opt->lo) * cs_dtype_size(type);
+    CS_TRY(cs_hf_init(&o->file, o->path, err));
+    memset(o->opt->m, 0, bytes); /* the gaps between tensors are zero */
+    memset(o->opt->v, 0, bytes);
+    if (o->opt->master)
+        memset(o->opt->master, 0, bytes);
+    for (int64_t i = 0; i < cs_param_n_views(o->table); i++) {
+        cs_param_view v = cs_param_view_at(o->table, i);
+        CS_TRY(load_moment(o, &v, ".exp_avg", o->opt->m, err));
+        CS_TRY(load_moment(o, &v, ".exp_avg_sq", o->opt->v, err));
+        CS_TRY(load_master(o, &v, err));
+    }
+    return CS_OK;
+}
+
+cs_status cs_ckpt_load_trainer(const char *dir, cs_param_table *table, cs_opt_state *opt, json_t **state_create, cs_error *err)
+{
+    char path[PATH_MAX], state[PATH_MAX];
+    *state_create = NULL;
+    CS_TRY(cs_hf_path(state, sizeof state, dir, "trainer/state.json", err));
+    CS_TRY(cs_hf_path(path, sizeof path, dir, "trainer/optimizer.safetensors", err));
+    if (cs_io_kind(state, NULL) == CS_FILE_NONE && !has_manifest(dir))
+        return cs_fail(err, CS_E_IO, "%s: no such file; this folder holds weights only, load it with --finetune", state);
+    CS_TRY(check_scope(dir, CS_MANIFEST_TRAINER, err));
+    if (cs_io_kind(state, NULL) == CS_FILE_NONE)
+        return cs_fail(err, CS_E_IO, "%s: no such file; this checkpoint holds weights only, load it with --finetune", state);
+    if (opt && cs_io_kind(path, NULL) == CS_FILE_NONE)
+        return cs_fail(err, CS_E_CKPT, "%s: missing; the checkpoint was saved without optimizer state, load it with --no-load-optim", path);
+    cs_status s = cs_json_load(state, STATE_LIMIT, state_create, err);
+    optim_file o = {.dir = dir, .path = path, .table = table, .opt = opt};
+    if (s == CS_OK && opt)
+        s = load_optim(&o, err);
+    if (s == CS_OK && opt && !opt->master)
+        cs_param_touch(table);
+    cs_hf_release(&o.file);
+    cs_hf_release(&o.weights);
+    if (s != CS_OK) {
+        json_decref(*state_create);
+        *state_create = NULL;
+    }
+    return as_ckpt(true, s, err);
+}

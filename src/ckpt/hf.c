@@ -1,0 +1,224 @@
+/* Finding and checking the weights of a Hugging Face folder. */
+#include "ckpt/hf.h"
+
+#include "base/mem.h"
+#include "ckpt/cast.h"
+#include "fmt/json.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { JSON_LIMIT = 64 << 20 };
+
+cs_status cs_hf_path(char *buf, size_t n, const char *dir, const char *file, cs_error *err)
+{
+    int used = snprintf(buf, n, "%s/%s", dir, file);
+    if (used < 0 || (size_t)used >= n)
+        return cs_fail(err, CS_E_IO, "%.200s: path too long", dir);
+    return CS_OK;
+}
+
+cs_status cs_hf_json(const char *dir, const char *file, json_t **out_create, cs_error *err)
+{
+    char path[PATH_MAX];
+    CS_TRY(cs_hf_path(path, sizeof path, dir, file, err));
+    return cs_json_load(path, JSON_LIMIT, out_create, err);
+}
+
+static bool has(const char *dir, const char *file)
+{
+    char path[PATH_MAX];
+    return cs_hf_path(path, sizeof path, dir, file, NULL) == CS_OK && cs_io_kind(path, NULL) == CS_FILE_REGULAR;
+}
+
+bool cs_hf_present(const char *dir)
+{
+    return has(dir, "model.safetensors") || has(dir, "model.safetensors.index.json");
+}
+
+static cs_status open_shard(cs_hf *hf, const char *path, cs_error *err)
+{
+    cs_hf_shard *s = &hf->shard[hf->n_shards];
+    *s = (cs_hf_shard){.path = cs_strdup(path)};
+    if (!s->path)
+        return cs_fail_nomem(err, strlen(path), "a file name");
+    hf->n_shards++;
+    CS_TRY(cs_map_init(&s->map, s->path, err));
+    return cs_safetensors_init(&s->st, s->map.data, s->map.size, s->path, err);
+}
+
+/* Every tensor of the index is in its shard, and every tensor of a shard is in the index under that shard. */
+static cs_status check_index(const cs_hf *hf, const cs_st_index *index, const char *index_path, cs_error *err)
+{
+    const char *name;
+    json_t *file;
+    json_object_foreach((json_t *)index->weight_map, name, file) {
+        const cs_hf_shard *where = NULL;
+        const char *want = json_string_value(file);
+        if (!cs_hf_find(hf, name, &where))
+            return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is not in %s; shards of different models?", index_path, name, want);
+        if (strcmp(strrchr(where->path, '/') + 1, want) != 0)
+            return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" should be in %s but is in %s", index_path, name, want, where->path);
+    }
+    size_t total = cs_hf_n_tensors(hf);
+    if (total == json_object_size(index->weight_map))
+        return CS_OK;
+    for (size_t k = 0; k < hf->n_shards; k++)
+        for (size_t i = 0; i < hf->shard[k].st.n; i++) {
+            const char *t = hf->shard[k].st.tensor[i].name;
+            const char *want = json_string_value(json_object_get(index->weight_map, t));
+            if (!want || strcmp(strrchr(hf->shard[k].path, '/') + 1, want) != 0)
+                return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is in the file but %s does not place it there", hf->shard[k].path, t, index_path);
+        }
+    return CS_OK;
+}
+
+static cs_status open_index(cs_hf *hf, const char *dir, cs_error *err)
+{
+    char path[PATH_MAX], shard[PATH_MAX];
+    uint8_t *text;
+    size_t len;
+    cs_st_index index;
+    CS_TRY(cs_hf_path(path, sizeof path, dir, "model.safetensors.index.json", err));
+    CS_TRY(cs_io_read_all(path, JSON_LIMIT, &text, &len, err));
+    cs_status s = cs_st_index_init(&index, (const char *)text, len, path, err);
+    cs_free(text);
+    CS_TRY(s);
+    hf->shard = cs_calloc(index.n_files + 1, sizeof *hf->shard);
+    if (!hf->shard)
+        s = cs_fail_nomem(err, index.n_files * sizeof *hf->shard, path);
+    for (size_t i = 0; s == CS_OK && i < index.n_files; i++) {
+        s = cs_hf_path(shard, sizeof shard, dir, index.file[i], err);
+        if (s == CS_OK)
+            s = open_shard(hf, shard, err);
+    }
+    if (s == CS_OK)
+        s = check_index(hf, &index, path, err);
+    cs_st_index_release(&index);
+    return s;
+}
+
+static cs_status open_single(cs_hf *hf, const char *path, cs_error *err)
+{
+    hf->shard = cs_calloc(1, sizeof *hf->shard);
+    if (!hf->shard)
+        return cs_fail_nomem(err, sizeof *hf->shard, path);
+    return open_shard(hf, path, err);
+}
+
+cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err)
+{
+    char file[PATH_MAX];
+    cs_status s;
+    *hf = (cs_hf){0};
+    if (cs_io_kind(path, NULL) != CS_FILE_DIR) {
+        s = open_single(hf, path, err);
+    } else if (has(path, "model.safetensors.index.json") && !has(path, "model.safetensors")) {
+        s = open_index(hf, path, err);
+    } else if (has(path, "model.safetensors")) {
+        s = cs_hf_path(file, sizeof file, path, "model.safetensors", err);
+        s = s == CS_OK ? open_single(hf, file, err) : s;
+    } else {
+        const char *hint = has(path, "pytorch_model.bin") || has(path, "pytorch_model.bin.index.json") ? "; it holds pytorch_model.bin: save it as safetensors" : "";
+        s = cs_fail(err, CS_E_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there%s", path, hint);
+    }
+    if (s != CS_OK)
+        cs_hf_release(hf);
+    return s;
+}
+
+void cs_hf_release(cs_hf *hf)
+{
+    for (size_t i = 0; i < hf->n_shards; i++) {
+        cs_safetensors_release(&hf->shard[i].st);
+        cs_map_release(&hf->shard[i].map);
+        cs_free(hf->shard[i].path);
+    }
+    cs_free(hf->shard);
+    *hf = (cs_hf){0};
+}
+
+const cs_st_tensor *cs_hf_find(const cs_hf *hf, const char *name, const cs_hf_shard **shard)
+{
+    for (size_t i = 0; i < hf->n_shards; i++) {
+        const cs_st_tensor *t = cs_safetensors_find(&hf->shard[i].st, name);
+        if (t && shard)
+            *shard = &hf->shard[i];
+        if (t)
+            return t;
+    }
+    return NULL;
+}
+
+size_t cs_hf_n_tensors(const cs_hf *hf)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < hf->n_shards; i++)
+        n += hf->shard[i].st.n;
+    return n;
+}
+
+static cs_status check_view(const cs_hf *hf, const cs_param_view *v, cs_error *err)
+{
+    const cs_hf_shard *where = NULL;
+    const cs_st_tensor *t = cs_hf_find(hf, v->name, &where);
+    char want[64], got[128];
+    if (!t)
+        return cs_fail(err, CS_E_FORMAT, "%s%s: tensor \"%s\" is missing", hf->shard[0].path, hf->n_shards > 1 ? " and the other shards" : "", v->name);
+    if (t->ndim != v->ndim || memcmp(t->shape, v->shape, (size_t)v->ndim * sizeof *v->shape) != 0)
+        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" has shape %s, config.json asks for %s", where->path, v->name,
+                       cs_st_shape_text(t->ndim, t->shape, got, sizeof got), cs_st_shape_text(v->ndim, v->shape, want, sizeof want));
+    if (!cs_cast_can(t->dtype))
+        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is %s; weights are F64, F32, BF16 or F16", where->path, v->name, cs_st_dtype_name(t->dtype));
+    return CS_OK;
+}
+
+static bool ends_with(const char *text, const char *tail)
+{
+    size_t n = strlen(text), m = strlen(tail);
+    return n >= m && strcmp(text + n - m, tail) == 0;
+}
+
+/* A head beside tied embeddings is accepted only if it says the same. */
+static bool is_tied_copy(const cs_hf *hf, const cs_spec *spec, const cs_st_tensor *t, bool *equal)
+{
+    char head[160], embed[160];
+    snprintf(head, sizeof head, "%s.weight", spec->family->tensor[CS_PART_HEAD]);
+    snprintf(embed, sizeof embed, "%s.weight", spec->family->tensor[CS_PART_EMBED]);
+    if (!spec->tied_head || strcmp(t->name, head) != 0)
+        return false;
+    const cs_st_tensor *e = cs_hf_find(hf, embed, NULL);
+    *equal = e && e->dtype == t->dtype && e->bytes == t->bytes && memcmp(e->data, t->data, t->bytes) == 0;
+    return true;
+}
+
+static cs_status check_extra(const cs_hf *hf, const cs_spec *spec, const cs_hf_shard *shard, const cs_st_tensor *t, json_t *known, cs_error *err)
+{
+    bool equal = false;
+    if (json_object_get(known, t->name) || ends_with(t->name, "rotary_emb.inv_freq"))
+        return CS_OK;
+    if (!is_tied_copy(hf, spec, t, &equal))
+        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is none of a %s model with this config.json", shard->path, t->name, spec->family->name);
+    if (!equal)
+        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" differs from the embedding although config.json ties them (\"tie_word_embeddings\")",
+                       shard->path, t->name);
+    return CS_OK;
+}
+
+cs_status cs_hf_check(const cs_hf *hf, const cs_spec *spec, const cs_param_table *table, cs_error *err)
+{
+    json_t *known = json_object();
+    cs_status s = known ? CS_OK : cs_fail_nomem(err, 64, "tensor names");
+    for (int64_t i = 0; s == CS_OK && i < cs_param_n_views(table); i++) {
+        cs_param_view v = cs_param_view_at(table, i);
+        s = check_view(hf, &v, err);
+        if (s == CS_OK && json_object_set_new(known, v.name, json_true()) != 0)
+            s = cs_fail_nomem(err, strlen(v.name), "tensor names");
+    }
+    for (size_t k = 0; s == CS_OK && k < hf->n_shards; k++)
+        for (size_t i = 0; s == CS_OK && i < hf->shard[k].st.n; i++)
+            s = check_extra(hf, spec, &hf->shard[k], &hf->shard[k].st.tensor[i], known, err);
+    json_decref(known);
+    return s;
+}
