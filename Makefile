@@ -2,7 +2,9 @@
 # make check      every test;   make SAN=1 check   under ASan+UBSan;   make MPI=0   without MPI;   make DNNL=0   without oneDNN
 # make demo | bench | soak | install PREFIX=/usr/local
 BUILD ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PREFIX ?= /usr/local
 PKG_CONFIG ?= pkg-config
 OPT ?= -O3
@@ -14,6 +16,11 @@ MPI_PC := $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
 # Debian's oneDNN brings no .pc file: a .pc file is asked first, then the compiler.
 DNNL ?= $(shell $(PKG_CONFIG) --exists dnnl && echo 1 || (echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0))
 
+DESTDIR ?=
+SOVERSION := 0
+
+CFLAGS := $(CFLAGS)
+LDLIBS := $(LDLIBS)
 CFLAGS += $(OPT) -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -fopenmp -fPIC -ffp-contract=off -MMD -MP -Isrc -DCS_VERSION='"$(VERSION)"'
 CFLAGS += $(shell $(PKG_CONFIG) --cflags $(LIBS))
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(LIBS)) -lm -lpthread
@@ -29,6 +36,9 @@ ifeq ($(SAN),1)
 CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 endif
+ifeq ($(FUZZ),1)
+CFLAGS += -fsanitize=fuzzer-no-link
+endif
 ifeq ($(WERROR),1)
 CFLAGS += -Werror
 endif
@@ -37,8 +47,9 @@ SRC := $(sort $(filter-out src/cli/main.c,$(wildcard src/*/*.c src/*/*/*.c)))
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_SRC := $(sort $(wildcard tests/unit/*.c tests/grad/*.c tests/parallel/*.c tests/golden/*.c))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-all: $(BUILD)/cspeed $(BUILD)/libcspeed.a $(BUILD)/libcspeed.so
+all: $(BUILD)/cspeed $(BUILD)/libcspeed.a $(BUILD)/libcspeed.so $(BUILD)/cspeed.1 $(BUILD)/cspeed.bash $(BUILD)/cspeed.pc
 
 # Vector code is compiled per file for its instruction set and reached through run-time dispatch only (src/kern/select.c).
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
@@ -58,7 +69,7 @@ $(BUILD)/libcspeed.a: $(OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/libcspeed.so: $(OBJ)
-	$(CC) -shared -fopenmp $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(CC) -shared -fopenmp -Wl,-soname,libcspeed.so.$(SOVERSION) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 $(BUILD)/cspeed: $(BUILD)/obj/cli/main.o $(BUILD)/libcspeed.a
 	$(CC) -fopenmp $(LDFLAGS) $^ -o $@ $(LDLIBS)
@@ -67,10 +78,57 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcspeed.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Itests $(LDFLAGS) $< $(BUILD)/libcspeed.a -o $@ -lcmocka $(LDLIBS)
 
+# Man page and shell completion come from the option tables inside the program.
+$(BUILD)/cspeed.1: $(BUILD)/cspeed
+	$(BUILD)/cspeed help --man > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/cspeed.bash: $(BUILD)/cspeed
+	$(BUILD)/cspeed help --completion > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/cspeed.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: cspeed' \
+	    'Description: Trains and runs LLaMA-family language models on CPUs' 'Version: $(VERSION)' 'Requires.private: $(LIBS)' \
+	    'Libs: -L$${libdir} -lcspeed' 'Libs.private: -fopenmp $(LDLIBS)' 'Cflags: -I$${includedir}' > $@
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/libcspeed.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Itests -fsanitize=fuzzer $(LDFLAGS) $< $(BUILD)/libcspeed.a -o $@ $(LDLIBS)
+
 tests: all $(TEST_BIN)
+
+# clang only: make CC=clang FUZZ=1 SAN=1 MPI=0 DNNL=0 BUILD=build/fuzz fuzzers
+fuzzers: $(FUZZ_BIN)
+
+# With SAN=1 only the sanitizer stage runs.
+check:
+	./check.sh $(if $(filter 1,$(SAN)),san)
+
+demo:
+	./demo.sh
+
+bench: all
+	$(BUILD)/cspeed bench
+
+# Long runs: every fuzz target for FUZZ_SECONDS (default 10 minutes each), then all checks.
+soak:
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} ./check.sh fuzz
+	./check.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 $(BUILD)/cspeed $(DESTDIR)$(PREFIX)/bin/cspeed
+	install -m 644 $(BUILD)/libcspeed.a $(DESTDIR)$(PREFIX)/lib/libcspeed.a
+	install -m 755 $(BUILD)/libcspeed.so $(DESTDIR)$(PREFIX)/lib/libcspeed.so.$(SOVERSION)
+	ln -sf libcspeed.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libcspeed.so
+	install -m 644 $(BUILD)/cspeed.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/cspeed.pc
+	install -m 644 $(BUILD)/cspeed.1 $(DESTDIR)$(PREFIX)/share/man/man1/cspeed.1
+	install -m 644 $(BUILD)/cspeed.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cspeed
+	if [ -d include ]; then install -d $(DESTDIR)$(PREFIX)/include && install -m 644 include/*.h $(DESTDIR)$(PREFIX)/include; fi
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests clean
+.PHONY: all tests fuzzers check demo bench soak install clean
 -include $(OBJ:.o=.d) $(BUILD)/obj/cli/main.d $(TEST_BIN:=.d)

@@ -117,7 +117,8 @@ cs_status cs_help_man(const cs_command *const *commands, size_t n, cs_error *err
 {
     printf(".TH CSPEED 1 \"\" \"cspeed %s\" \"User Commands\"\n.SH NAME\ncspeed \\- train and run LLaMA\\-family language models on CPUs\n"
            ".SH SYNOPSIS\n.B cspeed\n\\fICOMMAND\\fR [flags] [arguments]\n.SH DESCRIPTION\n"
-           "In flag names \\- and _ are the same; \\-\\-flag value and \\-\\-flag=value both work. Results go to stdout, everything else to stderr.\n",
+           "In flag names \\- and _ are the same; \\-\\-flag value and \\-\\-flag=value both work.\n"
+           "Results go to stdout, everything else to stderr.\n",
            CS_VERSION);
     for (size_t i = 0; i < n; i++) {
         cs_option_group groups[CS_MAX_OPTION_GROUPS];
@@ -174,7 +175,8 @@ static void completion_case(const cs_command *command, const cs_option_group *gr
 
 cs_status cs_help_completion(const cs_command *const *commands, size_t n, cs_error *err)
 {
-    printf("# bash completion for cspeed\n_cspeed()\n{\n    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" flags=\"\" values=\"\"\n"
+    printf("# bash completion for cspeed\n_cspeed()\n{\n"
+           "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" flags=\"\" values=\"\"\n"
            "    COMPREPLY=()\n    if [ \"$COMP_CWORD\" -eq 1 ] || { [ \"$COMP_CWORD\" -eq 2 ] && [ \"$prev\" = help ]; }; then\n"
            "        COMPREPLY=($(compgen -W \"help --help --version");
     for (size_t i = 0; i < n; i++)

@@ -117,7 +117,8 @@ static cs_status flush_results(cs_status status, cs_error *err)
     errno = 0;
     if ((fflush(stdout) != 0) + (ferror(stdout) != 0) == 0 || errno == EPIPE || cs_io_stdout_closed())
         return status;
-    cs_status late = cs_fail(err, CS_E_IO, "stdout: cannot write the results%s%s; they are not complete", errno ? ": " : "", errno ? strerror(errno) : "");
+    cs_status late = cs_fail(err, CS_E_IO, "stdout: cannot write the results%s%s; they are not complete", errno ? ": " : "",
+                             errno ? strerror(errno) : "");
     cs_error_print(err);
     return status == CS_OK ? late : status;
 }

@@ -1,5 +1,6 @@
 /* Writer of TensorBoard event records. The protobuf messages are five fields, written directly:
- * Event {1 double wall_time, 2 int64 step, 3 string file_version, 5 Summary}, Summary {1 repeated Value}, Value {1 string tag, 2 float simple_value}. */
+ * Event {1 double wall_time, 2 int64 step, 3 string file_version, 5 Summary}, Summary {1 repeated Value},
+ * Value {1 string tag, 2 float simple_value}. */
 #include "fmt/tfevents.h"
 
 #include <string.h>
