@@ -21,7 +21,7 @@ expect 4 "missing config" "" "No such file" "$CSPEED" version --config "$TMP/non
 echo '{"threads": 3, "json": true}' >"$TMP/c.json"
 expect 0 "config file" '"threads": 5' "" "$CSPEED" version --config "$TMP/c.json" --threads 5 --print-config
 echo '{"threads": 3' >"$TMP/c.json"
-expect 3 "broken config" "" "c.json:1:" "$CSPEED" version --config "$TMP/c.json"
+expect 3 "broken config" "" "c.json:[0-9]+:[0-9]+:" "$CSPEED" version --config "$TMP/c.json"
 expect 4 "config is a folder" "" "directory" "$CSPEED" version --config "$TMP"
 expect 2 "bad failpoint" "" "failpoint" env FAIL=boom@1 "$CSPEED" version
 expect 5 "out of memory" "" "out of memory" env FAIL=mem@1+ "$CSPEED" version
