@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     cs_arena_init(&perm, "program");
     if (s == CS_OK)
         s = dispatch(argc, argv, &perm, &err);
-    if (s != CS_OK)
+    if (s != CS_OK && err.msg[0] != '\0') /* empty: the ranks have said it */
         cs_error_print(&err);
     s = flush_results(s, &err);
     cs_arena_release(&perm);

@@ -1,6 +1,8 @@
 /* Assembly of the model from the parameter table, and its forward and backward passes. */
 #include "model/model.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 static const void *store_of(const cs_param_table *t, const cs_param *p)
@@ -36,9 +38,13 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
     const cs_spec *s = &m->spec;
     cs_param_table *t = &m->table;
     CS_TRY(cs_kernels_select(&opt->kernels, &m->k, &m->gemm, err));
-    CS_TRY(cs_mesh_init(&m->mesh, cs_comm_self(), 1, 1, 1, err));
+    m->mesh = opt->mesh;
+    if (!m->mesh) {
+        CS_TRY(cs_mesh_init(&m->alone, cs_comm_self(), 1, 1, 1, err));
+        m->mesh = &m->alone;
+    }
     CS_TRY(cs_param_table_init(t, s, m->prec, opt->decay_norms, &m->perm, err));
-    CS_TRY(cs_param_table_alloc(t, opt->training, err));
+    CS_TRY(cs_param_table_alloc(t, opt->training, m->mesh->group[CS_AXIS_DP], err));
     CS_TRY(cs_rope_init(&m->rope, opt->n_pos, s->head_dim, s->rope_theta, m->prec, &m->perm, err));
     m->block = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->block);
     m->saved = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->saved);
@@ -78,7 +84,7 @@ void cs_model_destroy(cs_model *m)
         return;
     if (m->table.row)
         cs_param_table_release(&m->table, m->k);
-    cs_mesh_release(&m->mesh);
+    cs_mesh_release(&m->alone);
     cs_arena_release(&m->stash);
     cs_arena_release(&m->scratch);
     cs_arena_release(&m->perm);
@@ -118,7 +124,7 @@ void cs_model_bind_grad(cs_model *m, void *grad)
 
 static cs_ctx make_ctx(cs_model *m, const cs_batch *batch, const cs_kv *kv, bool keep)
 {
-    return (cs_ctx){.k = m->k, .prec = m->prec, .mesh = &m->mesh, .batch = batch, .kv = kv, .scratch = &m->scratch, .stash = keep ? &m->stash : NULL};
+    return (cs_ctx){.k = m->k, .prec = m->prec, .mesh = m->mesh, .batch = batch, .kv = kv, .scratch = &m->scratch, .stash = keep ? &m->stash : NULL};
 }
 
 /* Embedding and all blocks. Without stash two buffers take turns; with it every layer's output stays for backward. */
@@ -155,11 +161,13 @@ double cs_model_loss_backward(cs_model *m, const cs_batch *batch, double scale)
     cs_arena_mark scratch = cs_arena_save(&m->scratch), stash = cs_arena_save(&m->stash);
     cs_norm_saved norm_saved;
     cs_loss_saved loss_saved;
+    double start = cs_clock_now();
     CS_ASSERT(m->table.grad);
 
     cs_tensor x = run_blocks(m, &ctx), n = cs_ctx_tensor(&ctx, &m->stash, batch->rows, m->spec.hidden);
     cs_norm_forward(&m->final_norm, &ctx, x, n, &norm_saved);
     double sum = cs_loss_forward(&m->loss, &ctx, n, scale, &loss_saved);
+    double turn = cs_clock_now();
 
     cs_tensor dx = cs_ctx_tensor(&ctx, &m->scratch, batch->rows, m->spec.hidden);
     cs_loss_backward(&m->loss, &ctx, &loss_saved, dx);
@@ -167,6 +175,8 @@ double cs_model_loss_backward(cs_model *m, const cs_batch *batch, double scale)
     for (int64_t l = m->spec.n_layers - 1; l >= 0; l--)
         cs_block_backward(&m->block[l], &ctx, dx, &m->saved[l], dx);
     cs_embed_backward(&m->embed, &ctx, dx);
+    m->forward_s += turn - start;
+    m->backward_s += cs_clock_now() - turn;
 
     cs_arena_restore(&m->stash, stash);
     cs_arena_restore(&m->scratch, scratch);

@@ -12,6 +12,7 @@ typedef struct cs_model_options {
     bool training;              /* a master and, once bound, gradients */
     bool decay_norms;           /* AscendSpeed's rule: RMSNorm weights decay too */
     int64_t n_pos;              /* positions of the rotary tables: the longest sequence there will be */
+    const cs_mesh *mesh;        /* borrowed; NULL = a group of one. Its data-parallel group shares the store's memory */
 } cs_model_options;
 
 typedef struct cs_model {
@@ -20,7 +21,9 @@ typedef struct cs_model {
     cs_precision prec;
     const cs_kernels *k;
     const char *gemm; /* "own" or "onednn": the choice that was made */
-    cs_mesh mesh;     /* of the group of one; replaced by the owner of a real mesh (borrowed) */
+    cs_mesh alone;    /* the group of one, when no mesh was given */
+    const cs_mesh *mesh;
+    double forward_s, backward_s; /* seconds spent so far; the owner may reset them */
     cs_rope rope;
     cs_embed embed;
     cs_block *block;  /* [n_layers] */

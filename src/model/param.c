@@ -94,10 +94,11 @@ cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precisi
     return b.failed ? cs_fail_nomem(err, 256, "parameter names") : CS_OK;
 }
 
-cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_error *err)
+cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_comm *dp, cs_error *err)
 {
     size_t store = (size_t)t->n_elements * cs_dtype_size(t->prec.store);
-    t->store = cs_alloc_aligned(store);
+    t->store_shared = training && dp && cs_comm_size(dp) > 1;
+    t->store = t->store_shared ? cs_comm_alloc(dp, (int64_t)store) : cs_alloc_aligned(store);
     if (!t->store)
         return cs_fail_nomem(err, store, "the weights");
     memset(t->store, 0, store);
@@ -117,7 +118,8 @@ void cs_param_table_release(cs_param_table *t, const cs_kernels *k)
             k->weight_release(&t->row[i].weight);
     if (t->master == t->store)
         t->master = NULL;
-    cs_free(t->store);
+    if (!t->store_shared)
+        cs_free(t->store);
     t->store = NULL;
 }
 

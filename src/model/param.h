@@ -39,6 +39,7 @@ typedef struct cs_param_table {
     void *master; /* A: what the optimizer updates, elements [master_lo, master_hi) (index 0 = element master_lo). Where S == A it is the store itself
                    * (whole range); else the data-parallel engine allocates it for its own range. NULL without training */
     int64_t master_lo, master_hi;
+    bool store_shared; /* the store belongs to a communicator */
     void *grad;   /* A [n_elements]; NULL without training */
 } cs_param_table;
 
@@ -53,8 +54,9 @@ typedef enum cs_layer_row {
  * weights decay too; otherwise norms and biases do not. A tied head is a row with n == 0 whose weight aliases the embedding's. CS_E_NOMEM. */
 cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precision prec, bool decay_norms, cs_arena *arena, cs_error *err);
 /* Allocates the zeroed store; with `training` and S == A it is the master too (a separate master and the gradients belong to the data-parallel
- * engine, parallel/dp.h). CS_E_NOMEM. */
-cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_error *err);
+ * engine, parallel/dp.h). In training with a group of several ranks the store comes from cs_comm_alloc of `dp` (collective over dp; NULL = none), so that
+ * new weights spread without a copy. CS_E_NOMEM. */
+cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_comm *dp, cs_error *err);
 /* Frees the store and packed weights (not `grad`, not a separate master). */
 void cs_param_table_release(cs_param_table *t, const cs_kernels *k);
 /* Initial weights keyed by (seed, HF tensor name, element): the same whatever the layout. Writes master and store. */

@@ -1,0 +1,230 @@
+/* The training flags: one row each, and the rules between them. */
+#include "train/config.h"
+
+#include "fmt/json.h"
+
+#include <stdio.h>
+
+#define AT(field) offsetof(cs_train_config, field)
+#define DTYPES "f32|bf16|f64"
+
+static const cs_option model_rows[] = {
+    {"model-config", CS_OPT_STR, AT(model_config), NULL, NULL, "Hugging Face config.json with the sizes of a new model", NULL},
+    {"num-layers", CS_OPT_INT, AT(n_layers), NULL, "1..", "layers (without --model-config or --load)", NULL},
+    {"hidden-size", CS_OPT_INT, AT(hidden), NULL, "1..", "width of the residual stream", NULL},
+    {"ffn-hidden-size", CS_OPT_INT, AT(ffn), NULL, "1..", "width of the feed-forward (default: 8/3 of hidden, to a multiple of 64)", NULL},
+    {"num-attention-heads", CS_OPT_INT, AT(n_heads), NULL, "1..", "query heads", NULL},
+    {"group-query-attention", CS_OPT_FLAG, AT(group_query), NULL, NULL, "key and value heads from --num-query-groups", NULL},
+    {"num-query-groups", CS_OPT_INT, AT(n_query_groups), NULL, "1..", "key and value heads", "num-key-value-heads"},
+    {"max-position-embeddings", CS_OPT_INT, AT(max_pos), NULL, "1..", "longest sequence (default: --seq-length)", NULL},
+    {"vocab-size", CS_OPT_INT, AT(vocab_size), NULL, "1..", "vocabulary (default: the tokenizer's)", NULL},
+    {"pad-vocab-size-to", CS_OPT_INT, AT(pad_vocab_to), NULL, "1..", "larger vocabulary than the tokenizer's", NULL},
+    {"layernorm-epsilon", CS_OPT_REAL, AT(norm_eps), "1e-5", "0..1", "epsilon of the norms of a new model", "norm-epsilon"},
+    {"init-method-std", CS_OPT_REAL, AT(init_std), "0.02", "0..", "standard deviation of initial weights", NULL},
+    {"rotary-base", CS_OPT_REAL, AT(rope_theta), "10000", "1..", "base of the rotary positions", "rope-theta"},
+    {"tie-embeddings", CS_OPT_FLAG, AT(tie_head), NULL, NULL, "head and embedding share their weights", NULL},
+    {"add-bias-linear", CS_OPT_FLAG, AT(add_bias), NULL, NULL, "biases in attention and feed-forward", NULL},
+    {"position-embedding-type", CS_OPT_ENUM, AT(position_type), "absolute", "absolute|rotary|rope", "positions; all three mean rotary here, as in AscendSpeed's LLaMA", NULL},
+};
+
+static const cs_option number_rows[] = {
+    {"dtype", CS_OPT_ENUM, AT(dtype), "f32", DTYPES, "storage of weights and activations; sums and master weights are f32 (f64 for f64)", NULL},
+    {"bf16", CS_OPT_SET, AT(dtype), "bf16", DTYPES, "same as --dtype bf16", NULL},
+    {"fp16", CS_OPT_REFUSED, 0, NULL, NULL, "half precision with loss scaling is not in this version; use --bf16", NULL},
+    {"kernels", CS_OPT_STR, AT(isa), "auto", NULL, "auto, ref, avx2 or avx512", NULL},
+    {"gemm", CS_OPT_STR, AT(gemm), "auto", NULL, "matrix products: auto (measured), own, onednn", NULL},
+    {"decay-norm-weights", CS_OPT_FLAG, AT(decay_norms), NULL, NULL, "weight decay on norm weights too, as AscendSpeed does", NULL},
+    {"loss-average", CS_OPT_ENUM, AT(loss_average), "global", "global|micro-batch",
+     "divide the loss once by the step's trained tokens, or (AscendSpeed) average the micro-batches' means", NULL},
+    {"seed", CS_OPT_INT, AT(seed), "1234", "1..4294967295", "of initial weights and sample order", NULL},
+};
+
+static const cs_option run_rows[] = {
+    {"save", CS_OPT_STR, AT(save), NULL, NULL, "run folder: metrics, log and checkpoints", NULL},
+    {"load", CS_OPT_STR, AT(load), NULL, NULL, "model folder, checkpoint or run folder to start from", NULL},
+    {"resume", CS_OPT_FLAG, AT(resume), NULL, NULL, "continue the newest complete checkpoint of --save, or start if there is none", NULL},
+    {"finetune", CS_OPT_FLAG, AT(finetune), NULL, NULL, "take only the weights from --load and start at step 0", NULL},
+    {"no-load-optim", CS_OPT_FLAG, AT(no_load_optim), NULL, NULL, "fresh optimizer state with --load", NULL},
+    {"no-save-optim", CS_OPT_FLAG, AT(no_save_optim), NULL, NULL, "checkpoints without optimizer state (cannot be resumed exactly)", NULL},
+    {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder, kept with the checkpoints (not needed to train on .bin/.idx)",
+     "tokenizer-model vocab-file"},
+    {"train-iters", CS_OPT_INT, AT(train_iters), NULL, "0..", "steps", NULL},
+    {"train-samples", CS_OPT_INT, AT(train_samples), NULL, "1..", "samples instead of steps", NULL},
+    {"seq-length", CS_OPT_INT, AT(seq_length), NULL, "1..", "tokens of a sample", NULL},
+    {"micro-batch-size", CS_OPT_INT, AT(micro_batch), "1", "1..", "samples of one forward and backward on one rank", NULL},
+    {"global-batch-size", CS_OPT_INT, AT(global_batch), NULL, "1..", "samples of one step (default: micro batch * data-parallel ranks)", NULL},
+    {"save-interval", CS_OPT_INT, AT(save_interval), NULL, "1..", "steps between checkpoints (the last step is always saved)", NULL},
+    {"keep-checkpoints", CS_OPT_INT, AT(keep), "0", "0..", "newest checkpoints to keep, 0 = all", "save-total-limit"},
+    {"eval-interval", CS_OPT_INT, AT(eval_interval), "1000", "1..", "steps between evaluations", NULL},
+    {"eval-iters", CS_OPT_INT, AT(eval_iters), "100", "0..", "batches of an evaluation, 0 = none", NULL},
+    {"log-interval", CS_OPT_INT, AT(log_interval), "100", "1..", "steps between log lines and rows of metrics.jsonl", NULL},
+    {"exit-interval", CS_OPT_INT, AT(exit_interval), NULL, "1..", "save and end when the step is a multiple of this", NULL},
+    {"exit-duration-in-mins", CS_OPT_REAL, AT(exit_minutes), NULL, "0..", "save and end after this many minutes", NULL},
+    {"max-bad-steps", CS_OPT_INT, AT(max_bad_steps), "3", "0..", "steps in a row with a loss or gradient that is not finite before the run stops (exit 6)", NULL},
+    {"tensorboard-dir", CS_OPT_STR, AT(tensorboard_dir), NULL, NULL, "folder for TensorBoard events (default: the run folder)", NULL},
+};
+
+static const cs_option parallel_rows[] = {
+    {"nproc", CS_OPT_INT, AT(nproc), "1", "1..4096", "ranks on this machine (under mpirun the job decides)", "nproc-per-node num-gpus"},
+    {"tensor-model-parallel-size", CS_OPT_INT, AT(tp), "1", "1..", "tensor parallelism; only 1 in this version", NULL},
+    {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "pipeline parallelism; only 1 in this version", NULL},
+    {"sequence-parallel", CS_OPT_FLAG, AT(sequence_parallel), NULL, NULL, "no effect without tensor parallelism", NULL},
+    {"use-distributed-optimizer", CS_OPT_FLAG, AT(dist_optimizer), NULL, NULL, "optimizer state split over the data-parallel ranks (ZeRO 1)", NULL},
+    {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3", "0, or 1 = --use-distributed-optimizer; 2 and 3 are not in this version", NULL},
+};
+
+#define IGNORED(name) {name, CS_OPT_IGNORED, 0, NULL, NULL, "accepted, no effect here", NULL}
+#define LATER(name) {name, CS_OPT_REFUSED, 0, NULL, NULL, "not in this version", NULL}
+static const cs_option compat_rows[] = {
+    IGNORED("distributed-backend"), IGNORED("DDP-impl"), IGNORED("no-contiguous-buffers-in-local-ddp"), IGNORED("tokenizer-type"),
+    IGNORED("tokenizer-not-use-fast"), IGNORED("merge-file"), IGNORED("local-rank"), IGNORED("use-cpu-initialization"), IGNORED("no-load-rng"),
+    IGNORED("no-save-rng"), IGNORED("triangle-attn"), IGNORED("use-flash-attn"), IGNORED("use-fused-rotary-pos-emb"), IGNORED("use-fused-rmsnorm"),
+    IGNORED("no-masked-softmax-fusion"), IGNORED("no-bias-gelu-fusion"), IGNORED("no-bias-dropout-fusion"),
+    IGNORED("no-gradient-accumulation-fusion"), IGNORED("no-query-key-layer-scaling"), IGNORED("attention-softmax-in-fp32"),
+    IGNORED("accumulate-allreduce-grads-in-fp32"), IGNORED("no-async-tensor-model-parallel-allreduce"),
+    IGNORED("no-scatter-gather-tensors-in-pipeline"), IGNORED("make-vocab-size-divisible-by"), IGNORED("hidden-dropout"),
+    IGNORED("attention-dropout"), IGNORED("initial-loss-scale"), IGNORED("num-workers"), IGNORED("mlp-layer-fusion"),
+    IGNORED("no-pipeline-parallel"), IGNORED("tensorboard-queue-size"), IGNORED("tensorboard-log-interval"), IGNORED("log-timers-to-tensorboard"),
+    IGNORED("log-batch-size-to-tensorboard"), IGNORED("log-validation-ppl-to-tensorboard"), IGNORED("log-learning-rate-to-tensorboard"),
+    IGNORED("log-loss-scale-to-tensorboard"), IGNORED("swiglu"), IGNORED("normalization"), IGNORED("untie-embeddings-and-output-weights"),
+    IGNORED("disable-bias-linear"), IGNORED("log-throughput"), IGNORED("timing-log-level"), IGNORED("timing-log-option"), IGNORED("mmap-warmup"),
+    LATER("deepspeed"), LATER("deepspeed-config"), LATER("deepspeed-activation-checkpointing"), LATER("checkpoint-activations"),
+    LATER("checkpoint-num-layers"), LATER("checkpoint-policy"), LATER("checkpoint-block-layer"), LATER("recompute-granularity"),
+    LATER("recompute-method"), LATER("recompute-num-layers"), LATER("num-layers-per-virtual-pipeline-stage"), LATER("optimized-pipeline"),
+    LATER("manual-mbs"), LATER("foldx-mode"), LATER("fold-mode"), LATER("use-manual-layer-allocation"), LATER("manual-layers"),
+    LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
+    LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("embed-layernorm"), LATER("train-tokens"),
+    LATER("lr-decay-tokens"), LATER("lr-warmup-tokens"), LATER("train-data-path"), LATER("valid-data-path"), LATER("test-data-path"),
+};
+
+static const cs_option_group fixed_groups[] = {
+    {"Model", model_rows, sizeof model_rows / sizeof *model_rows, NULL},
+    {"Numbers", number_rows, sizeof number_rows / sizeof *number_rows, NULL},
+    {"Run", run_rows, sizeof run_rows / sizeof *run_rows, NULL},
+    {"Parallel", parallel_rows, sizeof parallel_rows / sizeof *parallel_rows, NULL},
+    {"Accepted from other programs", compat_rows, sizeof compat_rows / sizeof *compat_rows, NULL},
+};
+
+size_t cs_train_option_groups(cs_train_config *cfg, cs_option_group out[CS_MAX_OPTION_GROUPS])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof fixed_groups / sizeof *fixed_groups; i++) {
+        out[n] = fixed_groups[i];
+        out[n++].base = cfg;
+    }
+    out[n++] = (cs_option_group){"Data", cs_data_options, cs_data_n_options, cfg ? &cfg->data : NULL};
+    out[n++] = (cs_option_group){"Learning rate", cs_lr_option_rows, cs_lr_n_option_rows, cfg ? &cfg->lr : NULL};
+    out[n++] = (cs_option_group){"Optimizer", cs_optimizer_option_rows, cs_optimizer_n_option_rows, cfg ? &cfg->optimizer : NULL};
+    return n;
+}
+
+cs_dtype cs_train_dtype(const cs_train_config *cfg)
+{
+    static const cs_dtype types[] = {CS_F32, CS_BF16, CS_F64};
+    return types[cfg->dtype];
+}
+
+/* One row per rule: every broken one is reported. */
+static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
+{
+    int64_t per_micro = c->micro_batch * world;
+    const struct {
+        bool broken;
+        const char *message;
+        long long a, b;
+    } rules[] = {
+        {c->tp != 1, "--tensor-model-parallel-size %lld: only 1 is in this version", c->tp, 0},
+        {c->pp != 1, "--pipeline-model-parallel-size %lld: only 1 is in this version", c->pp, 0},
+        {c->zero_stage > 1, "--zero-stage %lld: only 0 and 1 are in this version", c->zero_stage, 0},
+        {c->train_iters > 0 && c->train_samples > 0, "--train-iters %lld and --train-samples %lld exclude each other", c->train_iters, c->train_samples},
+        {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
+        {c->seq_length == 0, "--seq-length is missing", 0, 0},
+        {c->max_pos > 0 && c->seq_length > c->max_pos, "--seq-length %lld exceeds --max-position-embeddings %lld", c->seq_length, c->max_pos},
+        {c->global_batch % per_micro != 0, "--global-batch-size %lld must be a multiple of micro batch size * ranks = %lld", c->global_batch, per_micro},
+        {c->data.data_path.n == 0, "--data-path is missing: the prefix of a .bin/.idx pair, or weights and prefixes", 0, 0},
+        {c->save_interval > 0 && !c->save, "--save-interval needs --save", 0, 0},
+        {c->resume && !c->save, "--resume needs --save RUN, the run to continue", 0, 0},
+        {c->finetune && !c->load, "--finetune needs --load", 0, 0},
+        {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
+        {c->add_bias && c->model_config, "--add-bias-linear and --model-config exclude each other", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        char line[256];
+        if (!rules[i].broken)
+            continue;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(line, sizeof line, rules[i].message, rules[i].a, rules[i].b);
+#pragma GCC diagnostic pop
+        cs_fail_also(err, CS_E_USAGE, "%s", line);
+    }
+}
+
+cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedule *schedule, cs_ramp *ramp, cs_error *err)
+{
+    cs_error found = {0};
+    if (c->global_batch == 0)
+        c->global_batch = c->micro_batch * world;
+    if (c->zero_stage == 1)
+        c->dist_optimizer = true;
+    c->data.seq_length = c->seq_length;
+    c->data.seed = c->seed;
+    c->data.eod = -1;
+    check_rules(c, world, &found);
+    cs_optimizer_check(&c->optimizer, &found);
+    const cs_lr_run run = {c->train_iters, c->train_samples, c->global_batch, c->micro_batch * world};
+    if (c->train_iters > 0 || c->train_samples > 0)
+        cs_lr_init(&c->lr, &run, schedule, ramp, &found);
+    if (found.status != CS_OK)
+        *err = found;
+    return found.status;
+}
+
+/* Feed-forward width that LLaMA models have: 8/3 of hidden, rounded up to a multiple of 64. */
+static int64_t default_ffn(int64_t hidden)
+{
+    return (8 * hidden / 3 + 63) / 64 * 64;
+}
+
+cs_status cs_train_model_spec(const cs_train_config *c, int64_t tokenizer_vocab, cs_spec *spec, cs_error *err)
+{
+    if (c->model_config) {
+        json_t *config;
+        CS_TRY(cs_json_load(c->model_config, 1 << 20, &config, err));
+        cs_status status = cs_spec_from_json(spec, config, c->model_config, err);
+        json_decref(config);
+        return status;
+    }
+    cs_error found = {0};
+    int64_t vocab = c->pad_vocab_to > 0 ? c->pad_vocab_to : c->vocab_size > 0 ? c->vocab_size : tokenizer_vocab;
+    if (c->n_layers == 0 || c->hidden == 0 || c->n_heads == 0)
+        cs_fail_also(&found, CS_E_USAGE, "no model: give --model-config, --load, or --num-layers, --hidden-size and --num-attention-heads");
+    if (vocab == 0)
+        cs_fail_also(&found, CS_E_USAGE, "vocabulary unknown: give --tokenizer-name-or-path or --vocab-size");
+    if (found.status != CS_OK) {
+        *err = found;
+        return found.status;
+    }
+    *spec = (cs_spec){.family = cs_families[0], .vocab_size = vocab, .hidden = c->hidden, .ffn = c->ffn > 0 ? c->ffn : default_ffn(c->hidden),
+                      .n_layers = c->n_layers, .n_heads = c->n_heads,
+                      .n_kv_heads = c->n_query_groups > 0 ? c->n_query_groups : c->n_heads, .head_dim = c->hidden / c->n_heads,
+                      .max_pos = c->max_pos > 0 ? c->max_pos : c->seq_length, .norm_eps = c->norm_eps, .rope_theta = c->rope_theta,
+                      .init_std = c->init_std, .bias_qkv = c->add_bias, .bias_out = c->add_bias, .bias_mlp = c->add_bias,
+                      .tied_head = c->tie_head, .bos = -1, .eos = -1, .pad = -1};
+    if (c->hidden % c->n_heads != 0)
+        return cs_fail(err, CS_E_USAGE, "--hidden-size %lld is not a multiple of --num-attention-heads %lld", (long long)c->hidden, (long long)c->n_heads);
+    cs_status status = cs_spec_check(spec, "the model's flags", err);
+    return status == CS_E_FORMAT ? (err->status = CS_E_USAGE) : status;
+}
+
+int64_t cs_train_total_iters(const cs_train_config *c, const cs_ramp *ramp)
+{
+    if (c->train_samples == 0)
+        return c->train_iters;
+    int64_t iters = 0, consumed = 0;
+    while (consumed <= ramp->n && ramp->start != ramp->gbs && consumed < c->train_samples) {
+        consumed += cs_ramp_at(ramp, consumed);
+        iters++;
+    }
+    return consumed < c->train_samples ? iters + (c->train_samples - consumed) / c->global_batch : iters;
+}

@@ -1,0 +1,54 @@
+/* What `train` can be told, and the legality of it. The option rows stand beside the struct in config.c; sub-structs (data, learning rate, optimizer)
+ * bring their own rows. */
+#ifndef CS_TRAIN_CONFIG_H
+#define CS_TRAIN_CONFIG_H
+
+#include "data/dataset.h"
+#include "model/spec.h"
+#include "optim/lr.h"
+#include "optim/optimizer.h"
+
+typedef struct cs_train_config {
+    /* model */
+    const char *model_config; /* config.json; NULL = the sizes below */
+    int64_t n_layers, hidden, ffn, n_heads, n_query_groups, max_pos, vocab_size, pad_vocab_to;
+    double norm_eps, init_std, rope_theta;
+    bool group_query, tie_head, add_bias;
+    int position_type; /* absolute|rotary|rope|alibi|learnable: see config.c */
+    /* numbers */
+    int dtype; /* index in "f32|bf16|f64" */
+    const char *isa, *gemm;
+    bool decay_norms;
+    /* run */
+    const char *save, *load, *tokenizer;
+    bool resume, finetune, no_save_optim, no_load_optim;
+    int64_t train_iters, train_samples, micro_batch, global_batch, save_interval, eval_interval, eval_iters, log_interval, keep, exit_interval, seed,
+        seq_length, max_bad_steps;
+    double exit_minutes;
+    const char *tensorboard_dir;
+    int loss_average; /* 0 global, 1 micro-batch */
+    /* parallel */
+    int64_t nproc, tp, pp, zero_stage;
+    bool dist_optimizer, sequence_parallel;
+
+    cs_data_config data;
+    cs_lr_options lr;
+    cs_optimizer_options optimizer;
+} cs_train_config;
+
+/* Option groups over cfg; returns their number. */
+size_t cs_train_option_groups(cs_train_config *cfg, cs_option_group out[CS_MAX_OPTION_GROUPS]);
+
+/* Checks everything that needs no file, for `world` ranks: CS_E_USAGE with one line per mistake. Fills defaults that depend on other flags
+ * (global batch = micro batch * ranks, seq_length, seed of the data) and the derived schedule. */
+cs_status cs_train_config_check(cs_train_config *cfg, int64_t world, cs_lr_schedule *schedule, cs_ramp *ramp, cs_error *err);
+
+/* The model's sizes from --model-config, or from flags (tokenizer_vocab: its size, 0 = no tokenizer). CS_E_USAGE names what is missing. */
+cs_status cs_train_model_spec(const cs_train_config *cfg, int64_t tokenizer_vocab, cs_spec *spec, cs_error *err);
+
+/* Steps of the whole run: --train-iters, or what --train-samples gives under the ramp. */
+int64_t cs_train_total_iters(const cs_train_config *cfg, const cs_ramp *ramp);
+
+cs_dtype cs_train_dtype(const cs_train_config *cfg);
+
+#endif
