@@ -1,0 +1,218 @@
+/* Writing of Megatron .idx/.bin. Nothing appears under a final name before both files are whole and on disk. */
+#include "base/mem.h"
+#include "fmt/idxbin.h"
+
+#include <limits.h>
+
+enum { BUFFER_BYTES = 1 << 18 };
+enum { BIN, IDX, BIN_TMP, IDX_TMP, LOCK };
+
+static cs_status make_folder(const char *prefix, cs_error *err)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(prefix, '/');
+    size_t n = slash ? (size_t)(slash - prefix) : 0;
+    if (n == 0)
+        return CS_OK;
+    if (n >= sizeof dir)
+        return cs_fail(err, CS_E_IO, "%s: path too long", prefix);
+    memcpy(dir, prefix, n);
+    dir[n] = '\0';
+    return cs_io_mkdirs(dir, err);
+}
+
+static void forget(cs_idxbin_writer *w)
+{
+    if (w->lock >= 0) {
+        cs_io_remove_tree(w->paths[LOCK], NULL);
+        cs_io_unlock(w->lock);
+    }
+    for (int i = 0; i < 5; i++)
+        cs_free(w->paths[i]);
+    cs_free(w->lengths);
+    cs_free(w->documents);
+    cs_free(w->buffer);
+    *w = (cs_idxbin_writer){.lock = -1};
+}
+
+cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err)
+{
+    static const char *const suffix[5] = {".bin", ".idx", ".bin.tmp", ".idx.tmp", ".lock"};
+    *w = (cs_idxbin_writer){.dtype = dtype, .lock = -1};
+    bool ok = true;
+    for (int i = 0; i < 5; i++) {
+        size_t n = strlen(prefix), m = strlen(suffix[i]);
+        w->paths[i] = cs_malloc(n + m + 1);
+        if (!w->paths[i]) {
+            ok = false;
+            continue;
+        }
+        memcpy(w->paths[i], prefix, n);
+        memcpy(w->paths[i] + n, suffix[i], m + 1);
+    }
+    w->buffer = cs_malloc(BUFFER_BYTES);
+    cs_status s = ok && w->buffer ? CS_OK : cs_fail_nomem(err, BUFFER_BYTES, "the buffer of an output file");
+    for (int i = BIN; i <= IDX && s == CS_OK; i++)
+        if (cs_io_kind(w->paths[i], NULL) == CS_FILE_DIR || cs_io_kind(w->paths[i], NULL) == CS_FILE_OTHER)
+            s = cs_fail(err, CS_E_IO, "%s: is not a regular file, cannot write there", w->paths[i]);
+    if (s == CS_OK)
+        s = make_folder(prefix, err);
+    if (s == CS_OK)
+        s = cs_io_lock(w->paths[LOCK], 0, &w->lock, err);
+    if (s == CS_OK)
+        s = cs_writer_init_plain(&w->bin, w->paths[BIN_TMP], err);
+    if (s != CS_OK)
+        forget(w);
+    return s;
+}
+
+void cs_idxbin_writer_abort(cs_idxbin_writer *w)
+{
+    if (!w->buffer)
+        return;
+    cs_writer_abort(&w->bin);
+    cs_io_remove_tree(w->paths[BIN_TMP], NULL);
+    cs_io_remove_tree(w->paths[IDX_TMP], NULL);
+    forget(w);
+}
+
+static cs_status flush(cs_idxbin_writer *w, cs_writer *to, cs_error *err)
+{
+    size_t n = w->used;
+    w->used = 0;
+    return n > 0 ? cs_writer_write(to, w->buffer, n, err) : CS_OK;
+}
+
+static cs_status put(cs_idxbin_writer *w, cs_writer *to, const void *bytes, size_t n, cs_error *err)
+{
+    if (w->used + n > BUFFER_BYTES)
+        CS_TRY(flush(w, to, err));
+    memcpy(w->buffer + w->used, bytes, n);
+    w->used += n;
+    return CS_OK;
+}
+
+/* *p grown so that it holds n + 1 entries of `size` bytes. */
+static cs_status reserve(void **p, int64_t n, int64_t *cap, size_t size, cs_error *err)
+{
+    if (n < *cap)
+        return CS_OK;
+    int64_t more = *cap ? *cap * 2 : 1024;
+    size_t bytes;
+    void *q = cs_mul_checked((size_t)more, size, &bytes) ? cs_realloc(*p, bytes) : NULL;
+    if (!q)
+        return cs_fail_nomem(err, (size_t)more * size, "the index of an output file");
+    *p = q;
+    *cap = more;
+    return CS_OK;
+}
+
+static bool fits(int32_t v, cs_dtype t)
+{
+    switch (t) {
+    case CS_U16: return v >= 0 && v <= UINT16_MAX;
+    case CS_U8: return v >= 0 && v <= UINT8_MAX;
+    case CS_I8: return v >= INT8_MIN && v <= INT8_MAX;
+    case CS_I16: return v >= INT16_MIN && v <= INT16_MAX;
+    default: return true;
+    }
+}
+
+cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64_t n, cs_error *err)
+{
+    size_t width = cs_dtype_size(w->dtype);
+    if (n < 0 || n > INT32_MAX)
+        return cs_fail(err, CS_E_FORMAT, "%s: a sequence of %lld tokens; the format holds at most 2147483647 in one", w->paths[BIN], (long long)n);
+    void *lengths = w->lengths;
+    CS_TRY(reserve(&lengths, w->n_seq, &w->cap_seq, sizeof *w->lengths, err));
+    w->lengths = lengths;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t v = tokens[i]; /* little-endian: the low bytes come first */
+        if (!fits(tokens[i], w->dtype))
+            return cs_fail(err, CS_E_FORMAT, "%s: token id %d does not fit into %s", w->paths[BIN], tokens[i], cs_dtype_name(w->dtype));
+        CS_TRY(put(w, &w->bin, &v, width, err));
+    }
+    w->lengths[w->n_seq++] = (int32_t)n;
+    return CS_OK;
+}
+
+cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err)
+{
+    if (!w->documents && w->n_seq == w->n_doc + 1) {
+        w->n_doc++;
+        return CS_OK;
+    }
+    void *documents = w->documents;
+    bool first = !documents;
+    int64_t cap = first ? w->n_doc + 1024 : w->cap_doc;
+    if (first) {
+        size_t bytes;
+        documents = cs_mul_checked((size_t)cap, sizeof *w->documents, &bytes) ? cs_malloc(bytes) : NULL;
+        if (!documents)
+            return cs_fail_nomem(err, (size_t)cap * sizeof *w->documents, "the index of an output file");
+        w->cap_doc = cap;
+        for (int64_t d = 0; d < w->n_doc; d++)
+            ((int64_t *)documents)[d] = d + 1;
+        w->documents = documents;
+    } else {
+        CS_TRY(reserve(&documents, w->n_doc, &w->cap_doc, sizeof *w->documents, err));
+        w->documents = documents;
+    }
+    w->documents[w->n_doc++] = w->n_seq;
+    return CS_OK;
+}
+
+static cs_status write_index(cs_idxbin_writer *w, cs_writer *out, cs_error *err)
+{
+    static const uint8_t code_of[CS_DTYPE_COUNT] = {[CS_U8] = 1, [CS_I8] = 2, [CS_I16] = 3, [CS_I32] = 4, [CS_I64] = 5, [CS_U16] = 8};
+    uint64_t version = 1, n_seq = (uint64_t)w->n_seq, n_doc = (uint64_t)w->n_doc + 1;
+    int64_t width = (int64_t)cs_dtype_size(w->dtype), at = 0;
+    CS_TRY(put(w, out, "MMIDIDX\0", 9, err));
+    CS_TRY(put(w, out, &version, 8, err));
+    CS_TRY(put(w, out, &code_of[w->dtype], 1, err));
+    CS_TRY(put(w, out, &n_seq, 8, err));
+    CS_TRY(put(w, out, &n_doc, 8, err));
+    for (int64_t i = 0; i < w->n_seq; i++)
+        CS_TRY(put(w, out, &w->lengths[i], 4, err));
+    for (int64_t i = 0; i < w->n_seq; i++) {
+        CS_TRY(put(w, out, &at, 8, err));
+        at += w->lengths[i] * width;
+    }
+    for (int64_t d = 0; d <= w->n_doc; d++) {
+        int64_t border = d == 0 ? 0 : w->documents ? w->documents[d - 1] : d;
+        CS_TRY(put(w, out, &border, 8, err));
+    }
+    return flush(w, out, err);
+}
+
+cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
+{
+    cs_writer idx = {.fd = -1};
+    cs_status s = CS_OK;
+    if (w->n_seq > (w->n_doc == 0 ? 0 : w->documents ? w->documents[w->n_doc - 1] : w->n_doc))
+        s = cs_idxbin_writer_end_document(w, err);
+    if (s == CS_OK)
+        s = flush(w, &w->bin, err);
+    if (s == CS_OK)
+        s = cs_writer_init_plain(&idx, w->paths[IDX_TMP], err);
+    if (s == CS_OK)
+        s = write_index(w, &idx, err);
+    if (s == CS_OK)
+        s = cs_writer_commit(&idx, err);
+    if (s == CS_OK)
+        s = cs_writer_commit(&w->bin, err);
+    if (s == CS_OK)
+        s = cs_io_remove_tree(w->paths[IDX], err);
+    if (s == CS_OK) {
+        s = cs_io_rename(w->paths[BIN_TMP], w->paths[BIN], err);
+        if (s == CS_OK)
+            s = cs_io_rename(w->paths[IDX_TMP], w->paths[IDX], err);
+        if (s != CS_OK) { /* no .bin without its .idx */
+            cs_io_remove_tree(w->paths[IDX], NULL);
+            cs_io_remove_tree(w->paths[BIN], NULL);
+        }
+    }
+    cs_writer_abort(&idx);
+    cs_idxbin_writer_abort(w);
+    return s;
+}
