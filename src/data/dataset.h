@@ -8,14 +8,16 @@
 #include "comm/comm.h"
 #include "data/batch.h"
 
+typedef enum cs_dataloader { CS_LOADER_SINGLE, CS_LOADER_CYCLIC } cs_dataloader;
+
 typedef struct cs_data_config {
     cs_strlist data_path;  /* P | W1 P1 W2 P2 ... */
     const char *split;     /* "969,30,1" */
-    const char *data_impl; /* mmap|infer: both mean mmap */
+    int data_impl;         /* mmap|infer: both map the files; lazy|cached name a format of another time and are refused */
     int64_t seq_length, seed;
     bool eod_mask_loss, reset_position_ids, reset_attention_mask;
     int64_t eod; /* id, or -1 */
-    const char *dataloader_type; /* single|cyclic */
+    int dataloader_type; /* cs_dataloader */
 } cs_data_config;
 extern const cs_option cs_data_options[]; /* rows of the flags above that are flags (not eod) */
 extern const size_t cs_data_n_options;
@@ -24,8 +26,11 @@ typedef enum cs_split { CS_SPLIT_TRAIN, CS_SPLIT_VALID, CS_SPLIT_TEST, CS_SPLIT_
 
 typedef struct cs_dataset cs_dataset; /* one split */
 
-/* Builds or reuses the cached index maps (rank 0 of `world` writes them atomically, the others wait) for n_samples[split] samples each
- * (0 = that split is not wanted: out NULL). Collective over world. CS_E_IO, CS_E_FORMAT, CS_E_USAGE (bad blend or split, too few tokens). */
+/* Builds or reuses the cached index maps (rank 0 of `world` writes them atomically beside the data, the others wait; a folder that cannot be
+ * written means a warning and maps in memory) for n_samples[split] samples each.
+ * out[split] is NULL when n_samples is 0, when --split gives it no share, and, for valid and test, with a warning, when its documents hold fewer
+ * tokens than one sample: the caller then leaves that evaluation out, as Megatron does. A training split that is too small is CS_E_USAGE.
+ * Collective over world. CS_E_IO, CS_E_FORMAT, CS_E_USAGE (bad blend or split, too few tokens), CS_E_NOMEM. On failure every out is NULL. */
 cs_status cs_datasets_create(const cs_data_config *cfg, const int64_t n_samples[CS_SPLIT_COUNT], cs_comm *world,
                              cs_dataset *out[CS_SPLIT_COUNT], cs_error *err);
 void cs_dataset_destroy(cs_dataset *d);
