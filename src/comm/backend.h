@@ -1,0 +1,44 @@
+/* What a back end provides; comm.c checks arguments, handles groups of one and calls through it. Private to comm/. */
+#ifndef CS_COMM_BACKEND_H
+#define CS_COMM_BACKEND_H
+
+#include "comm/comm.h"
+
+/* Called for groups of two or more, with n > 0, except alloc, free, split and destroy. */
+typedef struct cs_comm_ops {
+    const char *name;
+    void (*barrier)(cs_comm *c);
+    void (*broadcast)(cs_comm *c, void *buf, int64_t bytes, int root);
+    void (*allreduce_sum)(cs_comm *c, void *buf, int64_t n, cs_dtype t);
+    void (*allreduce_max)(cs_comm *c, void *buf, int64_t n, cs_dtype t);
+    void (*reduce_scatter)(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t);
+    void (*allgather)(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t);
+    void (*send)(cs_comm *c, const void *buf, int64_t bytes, int to);
+    void (*recv)(cs_comm *c, void *buf, int64_t bytes, int from);
+    void *(*alloc)(cs_comm *c, int64_t bytes);
+    void (*free)(cs_comm *c, void *p);
+    cs_status (*split)(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err);
+    void (*destroy)(cs_comm *c);
+} cs_comm_ops;
+
+/* First member of every back end's own struct. */
+struct cs_comm {
+    const cs_comm_ops *ops;
+    int rank, size, local_size;
+};
+
+/* A rank's answer to a split: members of one color, sorted by key, then parent rank. */
+typedef struct cs_split_entry {
+    int32_t color, key;
+} cs_split_entry;
+
+/* From the entries of all parent ranks: writes the parent ranks of `me`'s group in order to member[] and returns their number. */
+int cs_comm_split_members(const cs_split_entry *entry, int size, int me, int *member);
+
+/* Start of rank r's part when n elements are cut into `size` parts whose borders are multiples of 64 bytes (n at r == size). */
+int64_t cs_comm_cut(int64_t n, int size, int r, cs_dtype t);
+
+/* Ends this process with exit code 7. `line` (may be NULL) is the one line for stderr. */
+_Noreturn void cs_comm_lost(const char *line);
+
+#endif

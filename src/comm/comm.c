@@ -1,0 +1,176 @@
+/* The front of every collective: argument checks, groups of one, agreement on errors. The back ends do the moving. */
+#include "comm/backend.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+int cs_comm_rank(const cs_comm *c)
+{
+    return c->rank;
+}
+
+int cs_comm_size(const cs_comm *c)
+{
+    return c->size;
+}
+
+int cs_comm_local_size(const cs_comm *c)
+{
+    return c->local_size;
+}
+
+const char *cs_comm_backend(const cs_comm *c)
+{
+    return c->ops->name;
+}
+
+cs_status cs_comm_split(cs_comm *parent, int color, int key, cs_comm **out_create, cs_error *err)
+{
+    CS_ASSERT(color >= 0);
+    *out_create = NULL;
+    return parent->ops->split(parent, color, key, out_create, err);
+}
+
+void cs_comm_destroy(cs_comm *c)
+{
+    if (c)
+        c->ops->destroy(c);
+}
+
+void cs_comm_barrier(cs_comm *c)
+{
+    if (c->size > 1)
+        c->ops->barrier(c);
+}
+
+void cs_comm_broadcast(cs_comm *c, void *buf, int64_t bytes, int root)
+{
+    CS_ASSERT(bytes >= 0 && root >= 0 && root < c->size);
+    if (c->size > 1 && bytes > 0)
+        c->ops->broadcast(c, buf, bytes, root);
+}
+
+static bool summable(cs_dtype t)
+{
+    return t == CS_F64 || t == CS_F32 || t == CS_BF16 || t == CS_I64 || t == CS_I32 || t == CS_U8;
+}
+
+void cs_comm_allreduce_sum(cs_comm *c, void *buf, int64_t n, cs_dtype t)
+{
+    CS_ASSERT(n >= 0 && summable(t));
+    if (c->size > 1 && n > 0)
+        c->ops->allreduce_sum(c, buf, n, t);
+}
+
+void cs_comm_allreduce_max(cs_comm *c, void *buf, int64_t n, cs_dtype t)
+{
+    CS_ASSERT(n >= 0 && (t == CS_F64 || t == CS_I64));
+    if (c->size > 1 && n > 0)
+        c->ops->allreduce_max(c, buf, n, t);
+}
+
+static int64_t total(const int64_t *counts, int size)
+{
+    int64_t n = 0;
+    for (int r = 0; r < size; r++) {
+        CS_ASSERT(counts[r] >= 0);
+        n += counts[r];
+    }
+    return n;
+}
+
+void cs_comm_reduce_scatter_sum_v(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t)
+{
+    CS_ASSERT(summable(t));
+    int64_t n = total(counts, c->size);
+    if (n == 0)
+        return;
+    if (c->size > 1)
+        c->ops->reduce_scatter(c, in, out, counts, t);
+    else if (in != out)
+        memcpy(out, in, (size_t)n * cs_dtype_size(t));
+}
+
+void cs_comm_allgather_v(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t)
+{
+    if (total(counts, c->size) > 0 && c->size > 1)
+        c->ops->allgather(c, buf, counts, t);
+}
+
+void cs_comm_send(cs_comm *c, const void *buf, int64_t bytes, int to)
+{
+    CS_ASSERT(bytes >= 0 && to >= 0 && to < c->size && to != c->rank);
+    c->ops->send(c, buf, bytes, to);
+}
+
+void cs_comm_recv(cs_comm *c, void *buf, int64_t bytes, int from)
+{
+    CS_ASSERT(bytes >= 0 && from >= 0 && from < c->size && from != c->rank);
+    c->ops->recv(c, buf, bytes, from);
+}
+
+void *cs_comm_alloc(cs_comm *c, int64_t bytes)
+{
+    CS_ASSERT(bytes >= 0);
+    return c->ops->alloc(c, bytes);
+}
+
+void cs_comm_free(cs_comm *c, void *p)
+{
+    if (p)
+        c->ops->free(c, p);
+}
+
+cs_status cs_agree(cs_comm *c, cs_status status, cs_error *err)
+{
+    if (c->size == 1)
+        return status;
+    int64_t worst[2] = {status, status == CS_OK ? 0 : c->size - c->rank}; /* the second is largest on the first failing rank */
+    cs_comm_allreduce_max(c, worst, 2, CS_I64);
+    if (worst[0] == CS_OK)
+        return CS_OK;
+    int first = c->size - (int)worst[1];
+    cs_error local = {0}, *e = err ? err : &local;
+    if (first == c->rank) {
+        if (e->msg[0] == '\0')
+            cs_fail(e, status, "failed without a message");
+        cs_error_prefix(e, "rank %d", first);
+    }
+    cs_comm_broadcast(c, e->msg, sizeof e->msg, first);
+    e->status = (cs_status)worst[0];
+    return e->status;
+}
+
+int cs_comm_split_members(const cs_split_entry *entry, int size, int me, int *member)
+{
+    int n = 0;
+    for (int r = 0; r < size; r++) {
+        if (entry[r].color != entry[me].color)
+            continue;
+        int at = n++;
+        for (; at > 0 && entry[member[at - 1]].key > entry[r].key; at--)
+            member[at] = member[at - 1];
+        member[at] = r;
+    }
+    return n;
+}
+
+int64_t cs_comm_cut(int64_t n, int size, int r, cs_dtype t)
+{
+    int64_t per_line = 64 / (int64_t)cs_dtype_size(t), lines = (n + per_line - 1) / per_line;
+    int64_t at = (lines / size * r + lines % size * r / size) * per_line;
+    return at < n ? at : n;
+}
+
+void cs_comm_lost(const char *line)
+{
+    if (line) {
+        cs_error err;
+        cs_fail(&err, CS_E_PEER, "%s", line);
+        cs_error_print(&err);
+    }
+    fflush(NULL);
+    _exit(CS_E_PEER);
+}

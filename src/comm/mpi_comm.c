@@ -1,0 +1,455 @@
+/* Ranks of an MPI job; the only file that knows MPI. Sums are never left to the library: parts are exchanged point to point and added here
+ * in rank order. Ranks of one host get their cs_comm_alloc buffers in memory that all of them map, and reduce in place. */
+#include "comm/launch.h"
+
+#ifdef CS_HAVE_MPI
+
+#include "comm/backend.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/mem.h"
+#include "comm/sum.h"
+
+#include <mpi.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { CHUNK_BYTES = 1 << 20, DIRECT_BYTES = 64 << 10, MESSAGE_BYTES = 1 << 30, PAGE_BYTES = 4096, TAG_P2P = 1, TAG_COLLECTIVE = 2 };
+
+typedef struct segment { /* one cs_comm_alloc */
+    struct segment *next;
+    int64_t id;     /* the same on all ranks, from 1 */
+    size_t bytes;
+    char *mine;
+    bool shared;    /* then win and peer are set; otherwise `mine` is from cs_alloc_aligned */
+    MPI_Win win;
+    char *peer[];   /* [size] */
+} segment;
+
+typedef struct mpi_comm {
+    cs_comm base;
+    MPI_Comm comm;
+    bool one_host;
+    segment *segments;
+    int64_t next_id;
+    char *stage;          /* size * CHUNK_BYTES */
+    MPI_Request *request; /* [2*size] */
+    const void **in;      /* [size] */
+    void **out;           /* [size] */
+    int64_t *counts;      /* [size] */
+    int64_t *where;       /* [2*size] */
+} mpi_comm;
+
+static mpi_comm *own(cs_comm *c)
+{
+    return (mpi_comm *)c;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void mpi_barrier(cs_comm *c)
+{
+    MPI_Barrier(own(c)->comm);
+}
+
+static void mpi_broadcast(cs_comm *c, void *buf, int64_t bytes, int root)
+{
+    for (int64_t at = 0; at < bytes; at += MESSAGE_BYTES)
+        MPI_Bcast((char *)buf + at, (int)smaller(bytes - at, MESSAGE_BYTES), MPI_BYTE, root, own(c)->comm);
+}
+
+static void mpi_send(cs_comm *c, const void *buf, int64_t bytes, int to)
+{
+    int64_t at = 0;
+    do { /* an empty message is a message, too */
+        MPI_Send((const char *)buf + at, (int)smaller(bytes - at, MESSAGE_BYTES), MPI_BYTE, to, TAG_P2P, own(c)->comm);
+        at += MESSAGE_BYTES;
+    } while (at < bytes);
+}
+
+static void mpi_recv(cs_comm *c, void *buf, int64_t bytes, int from)
+{
+    int64_t at = 0;
+    do {
+        MPI_Status status;
+        int got, want = (int)smaller(bytes - at, MESSAGE_BYTES);
+        MPI_Recv((char *)buf + at, want, MPI_BYTE, from, TAG_P2P, own(c)->comm, &status);
+        MPI_Get_count(&status, MPI_BYTE, &got);
+        CS_ASSERT(got == want);
+        at += MESSAGE_BYTES;
+    } while (at < bytes);
+}
+
+/* All ranks' buffers are in memory that this rank maps: fills c->out with their addresses. Collective. */
+static bool find_shared(mpi_comm *c, const void *buf, int64_t bytes)
+{
+    if (!c->one_host || bytes < DIRECT_BYTES)
+        return false;
+    int64_t here[2] = {0, 0};
+    for (segment *s = c->segments; s; s = s->next) {
+        const char *p = buf;
+        if (s->shared && p >= s->mine && p + bytes <= s->mine + s->bytes) {
+            here[0] = s->id;
+            here[1] = p - s->mine;
+        }
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    MPI_Allgather(here, 2, MPI_INT64_T, c->where, 2, MPI_INT64_T, c->comm);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int r = 0; r < c->base.size; r++) {
+        segment *s = c->segments;
+        while (s && s->id != c->where[2 * r])
+            s = s->next;
+        if (!s || !s->shared)
+            return false;
+        c->out[r] = s->peer[r] + c->where[2 * r + 1];
+    }
+    return true;
+}
+
+static void shared_barrier(mpi_comm *c)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    MPI_Barrier(c->comm);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+static int64_t start_of(const int64_t *counts, int rank)
+{
+    int64_t at = 0;
+    for (int r = 0; r < rank; r++)
+        at += counts[r];
+    return at;
+}
+
+/* Bytes of a block of `n` bytes in round `k`. */
+static int part(int64_t n, int64_t k)
+{
+    int64_t left = n - k * CHUNK_BYTES;
+    return (int)(left < 0 ? 0 : smaller(left, CHUNK_BYTES));
+}
+
+static int64_t rounds(const int64_t *counts, int size, size_t width)
+{
+    int64_t most = 0;
+    for (int r = 0; r < size; r++)
+        most = counts[r] > most ? counts[r] : most;
+    return (most * (int64_t)width + CHUNK_BYTES - 1) / CHUNK_BYTES;
+}
+
+static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const int64_t *counts, cs_dtype t)
+{
+    mpi_comm *c = own(comm);
+    int64_t width = (int64_t)cs_dtype_size(t), mine = counts[comm->rank] * width, lo = start_of(counts, comm->rank) * width;
+    if (find_shared(c, in, start_of(counts, comm->size) * width)) {
+        for (int r = 0; r < comm->size; r++)
+            c->in[r] = (char *)c->out[r] + lo;
+        cs_sum_ordered(&out, 1, c->in, comm->size, counts[comm->rank], t, true);
+        shared_barrier(c);
+        return;
+    }
+    int64_t n_rounds = rounds(counts, comm->size, (size_t)width);
+    for (int64_t k = 0; k < n_rounds; k++) {
+        int n = 0;
+        int64_t at = 0;
+        for (int r = 0; r < comm->size; r++) {
+            int64_t block = counts[r] * width;
+            char *stage = c->stage + (size_t)r * CHUNK_BYTES;
+            if (r == comm->rank) {
+                c->in[r] = (const char *)in + lo + k * CHUNK_BYTES;
+            } else {
+                c->in[r] = stage;
+                if (part(mine, k) > 0)
+                    MPI_Irecv(stage, part(mine, k), MPI_BYTE, r, TAG_COLLECTIVE, c->comm, &c->request[n++]);
+                if (part(block, k) > 0)
+                    MPI_Isend((const char *)in + at + k * CHUNK_BYTES, part(block, k), MPI_BYTE, r, TAG_COLLECTIVE, c->comm, &c->request[n++]);
+            }
+            at += block;
+        }
+        MPI_Waitall(n, c->request, MPI_STATUSES_IGNORE);
+        void *to = (char *)out + k * CHUNK_BYTES;
+        if (part(mine, k) > 0)
+            cs_sum_ordered(&to, 1, c->in, comm->size, part(mine, k) / width, t, false);
+    }
+}
+
+static void mpi_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dtype t)
+{
+    mpi_comm *c = own(comm);
+    int64_t width = (int64_t)cs_dtype_size(t), mine = counts[comm->rank] * width, lo = start_of(counts, comm->rank) * width;
+    if (find_shared(c, buf, start_of(counts, comm->size) * width)) {
+        for (int r = 0; r < comm->size; r++)
+            if (r != comm->rank)
+                cs_copy_stream((char *)c->out[r] + lo, (char *)buf + lo, (size_t)mine);
+        shared_barrier(c);
+        return;
+    }
+    int64_t n_rounds = rounds(counts, comm->size, (size_t)width);
+    for (int64_t k = 0; k < n_rounds; k++) {
+        int n = 0;
+        int64_t at = 0;
+        for (int r = 0; r < comm->size; r++) {
+            int64_t block = counts[r] * width;
+            if (r != comm->rank && part(block, k) > 0)
+                MPI_Irecv((char *)buf + at + k * CHUNK_BYTES, part(block, k), MPI_BYTE, r, TAG_COLLECTIVE, c->comm, &c->request[n++]);
+            if (r != comm->rank && part(mine, k) > 0)
+                MPI_Isend((char *)buf + lo + k * CHUNK_BYTES, part(mine, k), MPI_BYTE, r, TAG_COLLECTIVE, c->comm, &c->request[n++]);
+            at += block;
+        }
+        MPI_Waitall(n, c->request, MPI_STATUSES_IGNORE);
+    }
+}
+
+static void mpi_allreduce_sum(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
+{
+    mpi_comm *c = own(comm);
+    size_t width = cs_dtype_size(t);
+    if (find_shared(c, buf, n * (int64_t)width)) {
+        int64_t lo = cs_comm_cut(n, comm->size, comm->rank, t), hi = cs_comm_cut(n, comm->size, comm->rank + 1, t);
+        for (int r = 0; r < comm->size; r++) {
+            c->out[r] = (char *)c->out[r] + (size_t)lo * width;
+            c->in[r] = c->out[r];
+        }
+        cs_sum_ordered(c->out, comm->size, c->in, comm->size, hi - lo, t, true);
+        shared_barrier(c);
+        return;
+    }
+    for (int r = 0; r < comm->size; r++)
+        c->counts[r] = cs_comm_cut(n, comm->size, r + 1, t) - cs_comm_cut(n, comm->size, r, t);
+    void *mine = (char *)buf + (size_t)cs_comm_cut(n, comm->size, comm->rank, t) * width;
+    mpi_reduce_scatter(comm, buf, mine, c->counts, t);
+    mpi_allgather(comm, buf, c->counts, t);
+}
+
+static void mpi_allreduce_max(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
+{
+    mpi_comm *c = own(comm);
+    int64_t width = (int64_t)cs_dtype_size(t), bytes = n * width;
+    for (int r = 0; r < comm->size; r++)
+        c->in[r] = c->stage + (size_t)r * CHUNK_BYTES;
+    for (int64_t k = 0; k * CHUNK_BYTES < bytes; k++) {
+        char *at = (char *)buf + k * CHUNK_BYTES;
+        memcpy((char *)c->in[comm->rank], at, (size_t)part(bytes, k));
+        MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c->stage, CHUNK_BYTES, MPI_BYTE, c->comm);
+        cs_max_ordered(at, c->in, comm->size, part(bytes, k) / width, t);
+    }
+}
+
+/* Tries memory that all ranks of the host map; false (on all ranks) when the library cannot give it. */
+static bool map_shared(mpi_comm *c, segment *s)
+{
+    void *base = NULL;
+    MPI_Errhandler old;
+    MPI_Comm_get_errhandler(c->comm, &old);
+    MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
+    MPI_Info info;
+    MPI_Info_create(&info);
+    MPI_Info_set(info, "alloc_shared_noncontig", "true");
+    int bad = MPI_Win_allocate_shared((MPI_Aint)(s->bytes + PAGE_BYTES), 1, info, c->comm, &base, &s->win) != MPI_SUCCESS, any = 0;
+    MPI_Info_free(&info);
+    MPI_Comm_set_errhandler(c->comm, old);
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
+    if (any) {
+        if (!bad)
+            MPI_Win_free(&s->win);
+        return false;
+    }
+    for (int r = 0; r < c->base.size; r++) { /* mappings start at pages, so that all processes round a buffer's start to the same byte */
+        MPI_Aint bytes;
+        int unit;
+        void *start;
+        MPI_Win_shared_query(s->win, r, &bytes, &unit, &start);
+        s->peer[r] = (char *)start + (-(uintptr_t)start & (PAGE_BYTES - 1));
+    }
+    s->mine = s->peer[c->base.rank];
+    MPI_Win_lock_all(MPI_MODE_NOCHECK, s->win);
+    return true;
+}
+
+static void *mpi_alloc(cs_comm *comm, int64_t bytes)
+{
+    mpi_comm *c = own(comm);
+    segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
+    int bad = !s || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) || cs_failpoint("mem"), any = 0;
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
+    if (any) {
+        cs_free(s);
+        return NULL;
+    }
+    s->bytes = bytes ? (size_t)bytes : 1;
+    s->id = ++c->next_id;
+    s->shared = c->one_host && comm->size > 1 && bytes >= DIRECT_BYTES && map_shared(c, s);
+    if (!s->shared)
+        s->mine = cs_alloc_aligned(s->bytes);
+    bad = !s->mine;
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
+    if (any) {
+        cs_free(s->mine);
+        cs_free(s);
+        return NULL;
+    }
+    memset(s->mine, 0, s->bytes);
+    s->next = c->segments;
+    c->segments = s;
+    MPI_Barrier(c->comm); /* nobody writes into a peer's memory before it is cleared */
+    return s->mine;
+}
+
+static void drop(segment *s)
+{
+    if (s->shared) {
+        MPI_Win_unlock_all(s->win);
+        MPI_Win_free(&s->win);
+    } else {
+        cs_free(s->mine);
+    }
+    cs_free(s);
+}
+
+static void mpi_free(cs_comm *comm, void *p)
+{
+    segment **link = &own(comm)->segments;
+    while (*link && (*link)->mine != p)
+        link = &(*link)->next;
+    CS_ASSERT(*link != NULL);
+    segment *s = *link;
+    *link = s->next;
+    drop(s);
+}
+
+static void mpi_destroy(cs_comm *comm)
+{
+    mpi_comm *c = own(comm);
+    while (c->segments) {
+        segment *next = c->segments->next;
+        drop(c->segments);
+        c->segments = next;
+    }
+    if (c->comm != MPI_COMM_NULL)
+        MPI_Comm_free(&c->comm);
+    cs_free(c->stage);
+    cs_free(c);
+}
+
+/* Takes over `comm`. NULL (on all its ranks) when one is out of memory. Collective over comm. */
+static mpi_comm *wrap(MPI_Comm comm, int local_size, const cs_comm_ops *ops)
+{
+    int rank, size;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &size);
+    size_t n = (size_t)size;
+    mpi_comm *c = cs_calloc(1, sizeof *c + n * (2 * sizeof(MPI_Request) + 2 * sizeof(void *) + 3 * sizeof(int64_t)));
+    char *stage = c ? cs_alloc_aligned(n * CHUNK_BYTES) : NULL;
+    int bad = !stage, any = 0;
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, comm);
+    if (any) {
+        cs_free(stage);
+        cs_free(c);
+        MPI_Comm_free(&comm);
+        return NULL;
+    }
+    c->base = (cs_comm){.ops = ops, .rank = rank, .size = size, .local_size = local_size};
+    c->comm = comm;
+    c->stage = stage;
+    c->in = (const void **)(c + 1);
+    c->out = (void **)(c->in + n);
+    c->counts = (int64_t *)(c->out + n);
+    c->where = c->counts + n;
+    c->request = (MPI_Request *)(c->where + 2 * n);
+    MPI_Comm host;
+    int on_host;
+    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host);
+    MPI_Comm_size(host, &on_host);
+    MPI_Comm_free(&host);
+    int apart = on_host != size, anywhere = 0;
+    MPI_Allreduce(&apart, &anywhere, 1, MPI_INT, MPI_MAX, comm);
+    c->one_host = !anywhere;
+    if (local_size == 0)
+        c->base.local_size = on_host;
+    return c;
+}
+
+static cs_status mpi_split(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err)
+{
+    MPI_Comm group;
+    MPI_Comm_split(own(parent)->comm, color, key, &group);
+    mpi_comm *c = wrap(group, parent->local_size, parent->ops);
+    int bad = !c, any = 0;
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, own(parent)->comm);
+    if (any) {
+        if (c)
+            mpi_destroy(&c->base);
+        return cs_fail_nomem(err, (size_t)parent->size * CHUNK_BYTES, "a group of ranks");
+    }
+    *out = &c->base;
+    return CS_OK;
+}
+
+static const cs_comm_ops mpi_ops = {
+    .name = "mpi",
+    .barrier = mpi_barrier,
+    .broadcast = mpi_broadcast,
+    .allreduce_sum = mpi_allreduce_sum,
+    .allreduce_max = mpi_allreduce_max,
+    .reduce_scatter = mpi_reduce_scatter,
+    .allgather = mpi_allgather,
+    .send = mpi_send,
+    .recv = mpi_recv,
+    .alloc = mpi_alloc,
+    .free = mpi_free,
+    .split = mpi_split,
+    .destroy = mpi_destroy,
+};
+
+/* Ends the job: together when all ranks come here, else by force, because the others may wait for this one in some collective. */
+static void finish(MPI_Comm exit_comm, int code)
+{
+    MPI_Request all_here;
+    int done = 0;
+    double until = cs_clock_now() + 1.5;
+    fflush(NULL);
+    MPI_Ibarrier(exit_comm, &all_here);
+    while (!done) {
+        MPI_Test(&all_here, &done, MPI_STATUS_IGNORE);
+        if (!done && code != 0 && cs_clock_now() > until)
+            MPI_Abort(exit_comm, code);
+        if (!done)
+            usleep(1000);
+    }
+    MPI_Comm_free(&exit_comm);
+    MPI_Finalize();
+}
+
+int cs_mpi_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
+{
+    int level, size, rank, code;
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm exit_comm, world_comm;
+    MPI_Comm_dup(MPI_COMM_WORLD, &exit_comm);
+    MPI_Comm_dup(MPI_COMM_WORLD, &world_comm);
+    cs_error err;
+    mpi_comm *world = wrap(world_comm, 0, &mpi_ops);
+    if (!world)
+        code = cs_fail_nomem(&err, (size_t)size * CHUNK_BYTES, "the ranks of this run");
+    else if (nproc > 1 && nproc != size)
+        code = cs_fail(&err, CS_E_USAGE, "--nproc %lld, but the MPI job has %d ranks; leave --nproc away under mpirun", (long long)nproc, size);
+    else
+        code = CS_OK;
+    if (code != CS_OK && rank == 0)
+        cs_error_print(&err);
+    if (code == CS_OK)
+        code = rank_main(&world->base, arg);
+    if (world && code == CS_OK)
+        mpi_destroy(&world->base);
+    finish(exit_comm, code);
+    return code;
+}
+
+#endif

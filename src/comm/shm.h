@@ -1,0 +1,93 @@
+/* Ranks that were forked from one process and share one anonymous mapping, made before the fork and therefore at the same address
+ * in all of them. Private to comm/.
+ *
+ *   | region head: cursor, failed, gone[rank] | area of the world group | ... bump-allocated: areas of groups, cs_comm_alloc blocks ...
+ *
+ * An area: barrier words | 2 x size posts | size^2 mailboxes | 2 x size stages. Two halves of posts and stages are used in turn, so that one
+ * barrier per step is enough: who writes a half again has passed the barrier of the step between, which all others entered after
+ * they had read it. */
+#ifndef CS_COMM_SHM_H
+#define CS_COMM_SHM_H
+
+#include "comm/backend.h"
+
+#include <stdatomic.h>
+
+enum { CS_SHM_STAGE_BYTES = 256 << 10, CS_SHM_MAIL_BYTES = 64 << 10, CS_SHM_MAX_RANKS = 1024 };
+
+typedef struct cs_shm_region {
+    size_t bytes;           /* of the whole mapping, mostly never touched */
+    _Atomic size_t cursor;  /* first free byte */
+    int n_ranks;
+    _Atomic uint32_t failed; /* a rank failed: everybody leaves quietly with exit code 7 */
+    _Atomic uint32_t said;   /* somebody has printed the reason */
+    _Atomic uint32_t gone[]; /* per world rank: its process has ended */
+} cs_shm_region;
+
+/* A word that others wait on, and how many of them sleep in the kernel. */
+typedef struct cs_shm_word {
+    _Alignas(64) _Atomic uint32_t value;
+    _Atomic uint32_t sleepers;
+} cs_shm_word;
+
+typedef struct cs_shm_area {
+    cs_shm_word generation;
+    _Alignas(64) _Atomic uint32_t arrived;
+    _Atomic uint32_t users; /* members that have not destroyed their handle */
+} cs_shm_area;
+
+/* What a rank says about the collective that it enters. */
+typedef struct cs_shm_post {
+    _Alignas(64) int64_t op, bytes, extra;
+    const void *ptr;
+} cs_shm_post;
+
+typedef struct cs_shm_mail {
+    cs_shm_word written, read; /* running byte counts modulo 2^32 */
+    _Alignas(64) char ring[CS_SHM_MAIL_BYTES];
+} cs_shm_mail;
+
+typedef struct cs_shm_block { /* what cs_comm_alloc gave */
+    struct cs_shm_block *next;
+    void *mine;
+    size_t start, bytes; /* of the ranks' buffers together, within the region */
+} cs_shm_block;
+
+typedef struct cs_shm {
+    cs_comm base;
+    cs_shm_region *region;
+    cs_shm_area *area;
+    size_t area_bytes;
+    int turn, spin;
+    int *world_rank;       /* [size] */
+    const void **in;       /* [size], scratch */
+    void **out;            /* [size], scratch */
+    cs_shm_block *blocks;
+} cs_shm;
+
+/* Maps the region for n ranks. CS_E_NOMEM. */
+cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err);
+void cs_shm_region_destroy(cs_shm_region *region);
+/* The world of a freshly forked rank. NULL when out of memory. */
+cs_comm *cs_shm_join(cs_shm_region *region, int rank);
+/* A group of some of parent's ranks over an area reserved for it. NULL when out of memory. */
+cs_shm *cs_shm_join_group(const cs_shm *parent, size_t area, int rank, int size, const int *member);
+
+/* Reserves zeroed bytes of the region; 0 when it is full. */
+size_t cs_shm_reserve(cs_shm_region *region, size_t bytes);
+/* Gives the pages back to the system and makes them zero again. */
+void cs_shm_return(cs_shm_region *region, size_t start, size_t bytes);
+
+/* Waits until *w differs from `old`. `peer`: group rank that must change it, -1 = any member. A lost peer ends this process. */
+void cs_shm_wait(cs_shm *c, cs_shm_word *w, uint32_t old, int peer);
+void cs_shm_set(cs_shm_word *w, uint32_t value);
+void cs_shm_arrive(cs_shm *c);
+
+size_t cs_shm_area_bytes(int size);
+cs_shm_post *cs_shm_posts(const cs_shm *c, int half);
+char *cs_shm_stage(const cs_shm *c, int half, int rank);
+cs_shm_mail *cs_shm_mail_of(const cs_shm *c, int from, int to);
+
+extern const cs_comm_ops cs_shm_ops;
+
+#endif

@@ -1,0 +1,201 @@
+/* The shared region, waiting, and the barrier of the fork + shared memory back end.
+ * A waiter spins for a moment and then sleeps in the kernel, waking now and then to see whether its peers are alive: with more ranks than
+ * cores nobody burns the time that a peer needs. The mapping is anonymous memory, not a file: no file system call is made. */
+#include "comm/shm.h"
+
+#include "base/mem.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SPIN = 2000, SPIN_CROWDED = 20, LOOK_MS = 200 };
+static const size_t page = 4096, huge_page = (size_t)2 << 20;
+
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err)
+{
+    size_t head = sizeof(cs_shm_region) + (size_t)n_ranks * sizeof(_Atomic uint32_t);
+    size_t least = round_up(head, page) + cs_shm_area_bytes(n_ranks) + ((size_t)64 << 20);
+    size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) + least;
+    void *p = MAP_FAILED;
+    for (; p == MAP_FAILED && bytes >= least; bytes = p == MAP_FAILED ? bytes / 2 : bytes) /* address space may be limited */
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return cs_fail_nomem(err, least, "the memory that the ranks share");
+    madvise(p, bytes, MADV_HUGEPAGE);
+    cs_shm_region *r = p;
+    r->bytes = bytes;
+    r->n_ranks = n_ranks;
+    atomic_store(&r->cursor, round_up(head, page));
+    size_t world = cs_shm_reserve(r, cs_shm_area_bytes(n_ranks)); /* every rank finds it right behind the head */
+    CS_ASSERT(world == round_up(head, page));
+    *out = r;
+    return CS_OK;
+}
+
+void cs_shm_region_destroy(cs_shm_region *region)
+{
+    if (region)
+        munmap(region, region->bytes);
+}
+
+size_t cs_shm_reserve(cs_shm_region *region, size_t bytes)
+{
+    size_t align = bytes >= 2 * huge_page ? huge_page : page, at = atomic_load(&region->cursor), start, end;
+    do {
+        start = round_up(at, align);
+        if (bytes > region->bytes || start > region->bytes - bytes)
+            return 0;
+        end = round_up(start + bytes, page);
+    } while (!atomic_compare_exchange_weak(&region->cursor, &at, end));
+    return start;
+}
+
+void cs_shm_return(cs_shm_region *region, size_t start, size_t bytes)
+{
+    char *p = (char *)region + start;
+    size_t end = start + round_up(bytes, page);
+    if (madvise(p, end - start, MADV_REMOVE) != 0)
+        memset(p, 0, end - start);
+    atomic_compare_exchange_strong(&region->cursor, &end, start); /* the last one taken: its addresses too */
+}
+
+size_t cs_shm_area_bytes(int size)
+{
+    size_t n = (size_t)size;
+    return round_up(sizeof(cs_shm_area) + 2 * n * sizeof(cs_shm_post) + n * n * sizeof(cs_shm_mail), page) + 2 * n * CS_SHM_STAGE_BYTES;
+}
+
+cs_shm_post *cs_shm_posts(const cs_shm *c, int half)
+{
+    return (cs_shm_post *)(c->area + 1) + (size_t)half * (size_t)c->base.size;
+}
+
+cs_shm_mail *cs_shm_mail_of(const cs_shm *c, int from, int to)
+{
+    cs_shm_mail *first = (cs_shm_mail *)cs_shm_posts(c, 2);
+    return first + (size_t)from * (size_t)c->base.size + (size_t)to;
+}
+
+char *cs_shm_stage(const cs_shm *c, int half, int rank)
+{
+    size_t n = (size_t)c->base.size;
+    char *end = (char *)c->area + cs_shm_area_bytes(c->base.size);
+    return end - 2 * n * CS_SHM_STAGE_BYTES + ((size_t)half * n + (size_t)rank) * CS_SHM_STAGE_BYTES;
+}
+
+/* Rank of the first peer whose process has ended, -1 when all live. */
+static int first_gone(const cs_shm *c, int peer)
+{
+    for (int r = 0; r < c->base.size; r++)
+        if (r != c->base.rank && (peer < 0 || r == peer) && atomic_load(&c->region->gone[c->world_rank[r]]))
+            return r;
+    return -1;
+}
+
+/* A peer ended without an error of its own while this rank still waits for it. */
+static _Noreturn void end_lost(const cs_shm *c, int peer)
+{
+    if (atomic_load(&c->region->failed) || atomic_exchange(&c->region->said, 1))
+        cs_comm_lost(NULL);
+    char line[160];
+    snprintf(line, sizeof line, "rank %d waits for rank %d, which has ended already; start the run again with --resume", c->world_rank[c->base.rank],
+             c->world_rank[peer]);
+    cs_comm_lost(line);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+void cs_shm_wait(cs_shm *c, cs_shm_word *w, uint32_t old, int peer)
+{
+    for (int i = 0; i < c->spin; i++) {
+        if (atomic_load_explicit(&w->value, memory_order_acquire) != old)
+            return;
+        relax();
+    }
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+    while (atomic_load(&w->value) == old) {
+        if (atomic_load(&c->region->failed))
+            cs_comm_lost(NULL);
+        int gone = first_gone(c, peer);
+        if (atomic_load(&w->value) != old) /* it was set before the peer ended */
+            return;
+        if (gone >= 0)
+            end_lost(c, gone);
+        atomic_fetch_add(&w->sleepers, 1);
+        syscall(SYS_futex, &w->value, FUTEX_WAIT, old, &look, NULL, 0); /* returns at once when the value has changed; else wake, time or signal */
+        atomic_fetch_sub(&w->sleepers, 1);
+    }
+}
+
+void cs_shm_set(cs_shm_word *w, uint32_t value)
+{
+    atomic_store(&w->value, value);
+    if (atomic_load(&w->sleepers))
+        syscall(SYS_futex, &w->value, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+void cs_shm_arrive(cs_shm *c)
+{
+    cs_shm_area *a = c->area;
+    uint32_t now = atomic_load(&a->generation.value);
+    if (atomic_fetch_add(&a->arrived, 1) + 1 == (uint32_t)c->base.size) {
+        atomic_store(&a->arrived, 0);
+        cs_shm_set(&a->generation, now + 1);
+    } else {
+        cs_shm_wait(c, &a->generation, now, -1);
+    }
+}
+
+static cs_shm *make(cs_shm_region *region, size_t area, int rank, int size)
+{
+    size_t n = (size_t)size;
+    cs_shm *c = cs_calloc(1, sizeof *c + n * (sizeof(int) + 2 * sizeof(void *)));
+    if (!c)
+        return NULL;
+    c->in = (const void **)(c + 1);
+    c->out = (void **)(c->in + n);
+    c->world_rank = (int *)(c->out + n);
+    c->base = (cs_comm){.ops = &cs_shm_ops, .rank = rank, .size = size, .local_size = region->n_ranks};
+    c->region = region;
+    c->area = (cs_shm_area *)((char *)region + area);
+    c->area_bytes = cs_shm_area_bytes(size);
+    cpu_set_t set;
+    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    c->spin = region->n_ranks <= cores ? SPIN : SPIN_CROWDED;
+    atomic_fetch_add(&c->area->users, 1);
+    return c;
+}
+
+cs_comm *cs_shm_join(cs_shm_region *region, int rank)
+{
+    size_t head = sizeof(cs_shm_region) + (size_t)region->n_ranks * sizeof(_Atomic uint32_t);
+    cs_shm *c = make(region, round_up(head, page), rank, region->n_ranks);
+    if (!c)
+        return NULL;
+    for (int r = 0; r < region->n_ranks; r++)
+        c->world_rank[r] = r;
+    return &c->base;
+}
+
+cs_shm *cs_shm_join_group(const cs_shm *parent, size_t area, int rank, int size, const int *member)
+{
+    cs_shm *c = make(parent->region, area, rank, size);
+    for (int r = 0; c && r < size; r++)
+        c->world_rank[r] = parent->world_rank[member[r]];
+    return c;
+}

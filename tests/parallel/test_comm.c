@@ -1,0 +1,554 @@
+/* Every collective on every back end against a serial loop in rank order, bit by bit; lost ranks; mesh; agreement.
+ * Without a launcher this program forks its ranks itself; under mpirun it is one rank of the job and runs the same checks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "comm/mesh.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In a rank there is no cmocka: a failed check ends the rank with a line and code 99. */
+#define CHECK(cond)                                                                \
+    do {                                                                           \
+        if (!(cond)) {                                                             \
+            fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #cond); \
+            _exit(99);                                                             \
+        }                                                                          \
+    } while (0)
+
+static const cs_dtype types[] = {CS_F64, CS_F32, CS_BF16, CS_I64, CS_I32, CS_U8};
+enum { N_TYPES = sizeof types / sizeof types[0] };
+
+/* Element i of the rank's input: values of very different size, so that another order of summation shows in the bits. */
+static void put(void *at, int64_t i, cs_dtype t, int rank)
+{
+    uint64_t h = ((uint64_t)i * 64 + (uint64_t)rank + 1) * 0x9e3779b97f4a7c15u;
+    h = (h ^ (h >> 29)) * 0xbf58476d1ce4e5b9u;
+    h ^= h >> 32;
+    double d = ((double)(int64_t)h) * 0x1p-62 * (h % 3 == 0 ? 1e6 : 1.0);
+    float f = (float)d;
+    cs_bf16 b = cs_bf16_from_f32(f);
+    memcpy(at, t == CS_F64 ? (void *)&d : t == CS_F32 ? (void *)&f : t == CS_BF16 ? (void *)&b : (void *)&h, cs_dtype_size(t));
+}
+
+/* Elements [lo, lo+n) of the rank's input. */
+static void fill(void *buf, int64_t lo, int64_t n, cs_dtype t, int rank)
+{
+    for (int64_t i = 0; i < n; i++)
+        put((char *)buf + (size_t)i * cs_dtype_size(t), lo + i, t, rank);
+}
+
+/* The serial loop: element i of the sum over ranks 0, 1, 2, .. */
+static void expect_sum(void *want, int64_t i, cs_dtype t, int size)
+{
+    double d = 0;
+    float f = 0;
+    uint64_t u = 0;
+    for (int r = 0; r < size; r++) {
+        union {
+            double d;
+            float f;
+            cs_bf16 b;
+            int64_t l;
+            int32_t i;
+            uint8_t c;
+        } x;
+        fill(&x, i, 1, t, r);
+        switch (t) {
+        case CS_F64: d = r ? d + x.d : x.d; break;
+        case CS_F32: f = r ? f + x.f : x.f; break;
+        case CS_BF16: f = r ? f + cs_bf16_to_f32(x.b) : cs_bf16_to_f32(x.b); break;
+        case CS_I64: u += (uint64_t)x.l; break;
+        case CS_I32: u += (uint32_t)x.i; break;
+        default: u += x.c; break;
+        }
+    }
+    cs_bf16 b = cs_bf16_from_f32(f);
+    uint32_t u32 = (uint32_t)u;
+    uint8_t u8 = (uint8_t)u;
+    const void *from = t == CS_F64 ? (void *)&d : t == CS_F32 ? (void *)&f : t == CS_BF16 ? (void *)&b : t == CS_I64 ? (void *)&u : t == CS_I32 ? (void *)&u32 : (void *)&u8;
+    memcpy(want, from, cs_dtype_size(t));
+}
+
+static void check_sums(const void *got, int64_t lo, int64_t n, cs_dtype t, int size)
+{
+    size_t width = cs_dtype_size(t);
+    for (int64_t i = 0; i < n; i++) {
+        char want[8];
+        expect_sum(want, lo + i, t, size);
+        CHECK(memcmp((const char *)got + (size_t)i * width, want, width) == 0);
+    }
+}
+
+/* Memory of one of the two kinds. */
+static void *take(cs_comm *c, size_t bytes, bool shared)
+{
+    void *p = shared ? cs_comm_alloc(c, (int64_t)bytes) : cs_malloc(bytes);
+    CHECK(p != NULL);
+    return p;
+}
+
+static void give(cs_comm *c, void *p, bool shared)
+{
+    if (shared)
+        cs_comm_free(c, p);
+    else
+        cs_free(p);
+}
+
+static void check_allreduce(cs_comm *c, int64_t n, cs_dtype t, bool shared)
+{
+    void *buf = take(c, (size_t)n * cs_dtype_size(t) + 64, shared);
+    fill(buf, 0, n, t, cs_comm_rank(c));
+    cs_comm_allreduce_sum(c, buf, n, t);
+    check_sums(buf, 0, n, t, cs_comm_size(c));
+    give(c, buf, shared);
+}
+
+/* Uneven parts, the first of them empty when there are several ranks. */
+static int64_t cut_counts(int64_t *counts, int size, int64_t n)
+{
+    int64_t total = 0;
+    for (int r = 0; r < size; r++)
+        total += counts[r] = size > 1 && r == 0 ? 0 : n / size + 7 * r;
+    return total;
+}
+
+static void check_scatter_gather(cs_comm *c, int64_t n, cs_dtype t, bool shared, bool in_place)
+{
+    int rank = cs_comm_rank(c), size = cs_comm_size(c);
+    int64_t counts[64], lo = 0, total = cut_counts(counts, size, n);
+    size_t width = cs_dtype_size(t);
+    for (int r = 0; r < rank; r++)
+        lo += counts[r];
+    char *in = take(c, (size_t)total * width, shared), *all = take(c, (size_t)total * width, shared);
+    fill(in, 0, total, t, rank);
+    char *out = in_place ? in + (size_t)lo * width : all + (size_t)lo * width;
+    cs_comm_reduce_scatter_sum_v(c, in, out, counts, t);
+    check_sums(out, lo, counts[rank], t, size);
+    if (!in_place) /* the input is left alone */
+        for (int64_t i = 0; i < total; i++) {
+            char same[8];
+            fill(same, i, 1, t, rank);
+            CHECK(memcmp(in + (size_t)i * width, same, width) == 0);
+        }
+    cs_comm_allgather_v(c, in_place ? in : all, counts, t);
+    check_sums(in_place ? in : all, 0, total, t, size);
+    give(c, all, shared);
+    give(c, in, shared);
+}
+
+static void check_max(cs_comm *c)
+{
+    enum { N = 40000 };
+    int rank = cs_comm_rank(c), size = cs_comm_size(c);
+    double *d = take(c, N * sizeof *d, false);
+    int64_t l[3] = {rank, -rank, INT64_MIN + rank};
+    for (int i = 0; i < N; i++)
+        d[i] = i % size == rank ? i : -1e300 * rank;
+    cs_comm_allreduce_max(c, d, N, CS_F64);
+    for (int i = 0; i < N; i++)
+        CHECK(d[i] == i);
+    d[0] = rank == size - 1 ? (double)NAN : 5;
+    cs_comm_allreduce_max(c, d, 1, CS_F64);
+    CHECK(d[0] != d[0]);
+    cs_comm_allreduce_max(c, l, 3, CS_I64);
+    CHECK(l[0] == size - 1 && l[1] == 0 && l[2] == INT64_MIN + size - 1);
+    give(c, d, false);
+}
+
+static void check_broadcast(cs_comm *c)
+{
+    static const int64_t sizes[] = {0, 1, 4000, 600001};
+    for (int root = 0; root < cs_comm_size(c); root++)
+        for (int k = 0; k < 4; k++) {
+            int64_t n = sizes[k];
+            unsigned char *b = take(c, (size_t)n + 1, k == 2);
+            for (int64_t i = 0; i < n; i++)
+                b[i] = (unsigned char)(cs_comm_rank(c) == root ? i * 7 + root : 0xee);
+            cs_comm_broadcast(c, b, n, root);
+            for (int64_t i = 0; i < n; i++)
+                CHECK(b[i] == (unsigned char)(i * 7 + root));
+            give(c, b, k == 2);
+        }
+}
+
+/* Around the ring, with sizes below, at and above the size of the mailboxes. */
+static void check_p2p(cs_comm *c)
+{
+    static const int64_t sizes[] = {0, 3, 65536 - 8, 65537, 1 << 20};
+    int rank = cs_comm_rank(c), size = cs_comm_size(c);
+    if (size == 1)
+        return;
+    for (int k = 0; k < 5; k++) {
+        int64_t n = sizes[k];
+        int to = (rank + 1) % size, from = (rank + size - 1) % size;
+        unsigned char *out = take(c, (size_t)n + 1, false), *in = take(c, (size_t)n + 1, false);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (unsigned char)(i * 11 + rank);
+        if (rank == 0) { /* one rank receives later, or large messages would wait for each other */
+            cs_comm_send(c, out, n, to);
+            cs_comm_recv(c, in, n, from);
+        } else {
+            cs_comm_recv(c, in, n, from);
+            cs_comm_send(c, out, n, to);
+        }
+        for (int64_t i = 0; i < n; i++)
+            CHECK(in[i] == (unsigned char)(i * 11 + from));
+        give(c, in, false);
+        give(c, out, false);
+    }
+}
+
+static void check_agree(cs_comm *c)
+{
+    int rank = cs_comm_rank(c), size = cs_comm_size(c);
+    cs_error err = {0};
+    CHECK(cs_agree(c, CS_OK, &err) == CS_OK && err.status == CS_OK && err.msg[0] == '\0');
+    for (int bad = 0; bad < size; bad++) {
+        cs_status s = CS_OK;
+        cs_error e = {0};
+        if (rank >= bad)
+            s = cs_fail(&e, rank == bad ? CS_E_FORMAT : CS_E_IO, "file of %d", rank);
+        cs_status want = bad < size - 1 ? CS_E_IO : CS_E_FORMAT;
+        char text[64];
+        if (size > 1)
+            snprintf(text, sizeof text, "rank %d: file of %d", bad, bad);
+        else
+            snprintf(text, sizeof text, "file of 0");
+        CHECK(cs_agree(c, s, &e) == want && e.status == want && strcmp(e.msg, text) == 0);
+    }
+    CHECK(cs_agree(c, rank == 0 ? CS_E_NOMEM : CS_OK, NULL) == CS_E_NOMEM);
+}
+
+static void check_memory(cs_comm *c)
+{
+    for (int k = 0; k < 3; k++) { /* zero also when memory is used again */
+        int64_t n = 5000000 + k;
+        unsigned char *p = cs_comm_alloc(c, n);
+        CHECK(p != NULL && ((uintptr_t)p & 63) == 0);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(p[i] == 0);
+        memset(p, 0xab, (size_t)n);
+        cs_comm_free(c, p);
+    }
+    CHECK(cs_comm_alloc(c, INT64_MAX / 2) == NULL);
+    cs_comm_free(c, NULL);
+}
+
+static void check_all(cs_comm *c)
+{
+    static const int64_t sizes[] = {1, 7, 4097, 600011}; /* the last: more than two stages of one byte elements */
+    for (int t = 0; t < N_TYPES; t++)
+        for (int k = 0; k < 4; k++)
+            for (int shared = 0; shared < 2; shared++) {
+                int64_t n = k < 3 ? sizes[k] : sizes[k] / (int64_t)cs_dtype_size(types[t]);
+                check_allreduce(c, n, types[t], shared);
+                check_scatter_gather(c, n, types[t], shared, k % 2);
+                check_scatter_gather(c, n, types[t], shared, k % 2 == 0);
+            }
+    check_max(c);
+    check_broadcast(c);
+    check_p2p(c);
+    check_agree(c);
+    check_memory(c);
+    cs_comm_barrier(c);
+}
+
+/* Groups: odd and even ranks in reverse order, then groups of those, then each alone. */
+static void check_groups(cs_comm *world)
+{
+    int rank = cs_comm_rank(world), size = cs_comm_size(world);
+    cs_error err = {0};
+    cs_comm *half, *alone;
+    CHECK(cs_comm_split(world, rank % 2, -rank, &half, &err) == CS_OK);
+    int n = (size - rank % 2 + 1) / 2;
+    CHECK(cs_comm_size(half) == n && cs_comm_rank(half) == n - 1 - rank / 2 && cs_comm_local_size(half) == cs_comm_local_size(world));
+    check_all(half);
+    CHECK(cs_comm_split(half, rank, 0, &alone, &err) == CS_OK && cs_comm_size(alone) == 1 && cs_comm_rank(alone) == 0);
+    check_all(alone);
+    if (alone != half)
+        cs_comm_destroy(alone);
+    if (half != world)
+        cs_comm_destroy(half);
+    for (int k = 0; k < 20; k++) { /* groups come and go */
+        CHECK(cs_comm_split(world, 0, rank, &half, &err) == CS_OK && cs_comm_rank(half) == rank);
+        cs_comm_barrier(half);
+        if (half != world)
+            cs_comm_destroy(half);
+    }
+}
+
+static void check_mesh(cs_comm *world)
+{
+    int size = cs_comm_size(world), rank = cs_comm_rank(world);
+    cs_mesh m;
+    cs_error err = {0};
+    CHECK(cs_mesh_init(&m, world, size + 1, 1, 1, &err) == CS_E_USAGE);
+    int tp = size % 2 == 0 ? 2 : 1, dp = size / tp;
+    CHECK(cs_mesh_init(&m, world, tp, dp, 1, &err) == CS_OK);
+    CHECK(m.coord[CS_AXIS_TP] == rank % tp && m.coord[CS_AXIS_DP] == rank / tp && m.coord[CS_AXIS_PP] == 0);
+    CHECK(cs_comm_size(m.group[CS_AXIS_TP]) == tp && cs_comm_rank(m.group[CS_AXIS_TP]) == rank % tp);
+    CHECK(cs_comm_size(m.group[CS_AXIS_DP]) == dp && cs_comm_rank(m.group[CS_AXIS_DP]) == rank / tp);
+    int64_t sum = rank;
+    cs_comm_allreduce_sum(m.group[CS_AXIS_DP], &sum, 1, CS_I64);
+    CHECK(sum == (int64_t)dp * (rank % tp) + (int64_t)tp * dp * (dp - 1) / 2);
+    cs_mesh_release(&m);
+}
+
+static int every_collective(cs_comm *world, void *arg)
+{
+    (void)arg;
+    check_all(world);
+    check_groups(world);
+    check_mesh(world);
+    return 0;
+}
+
+static void test_collectives(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 4; n++)
+        assert_int_equal(cs_launch(n, every_collective, NULL), 0);
+}
+
+static int own_code(cs_comm *world, void *arg)
+{
+    int code = *(int *)arg;
+    if (cs_comm_rank(world) == 1)
+        return code;
+    cs_comm_barrier(world); /* never comes */
+    return 0;
+}
+
+/* stderr of `run` into text; returns its result. */
+static int with_stderr(int (*run)(void), char *text, size_t size)
+{
+    FILE *f = tmpfile();
+    int old = dup(2);
+    dup2(fileno(f), 2);
+    int result = run();
+    dup2(old, 2);
+    close(old);
+    rewind(f);
+    text[fread(text, 1, size - 1, f)] = '\0';
+    fclose(f);
+    return result;
+}
+
+static int n_lines(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+static int run_own_code(void)
+{
+    return cs_launch(3, own_code, &(int){CS_E_FORMAT});
+}
+
+static int run_early_leaver(void)
+{
+    return cs_launch(3, own_code, &(int){0});
+}
+
+static void test_exit_codes(void **state)
+{
+    (void)state;
+    char text[2000];
+    assert_int_equal(with_stderr(run_own_code, text, sizeof text), CS_E_FORMAT);
+    assert_int_equal(n_lines(text), 0); /* who fails on its own has said why */
+    assert_int_equal(with_stderr(run_early_leaver, text, sizeof text), CS_E_PEER);
+    assert_int_equal(n_lines(text), 1);
+    assert_non_null(strstr(text, "error[PEER]"));
+    assert_non_null(strstr(text, "waits for rank 1"));
+}
+
+static int kill_one(cs_comm *world, void *arg)
+{
+    int *fd = arg; /* only the ranks and the parent hold the writing end */
+    CHECK(write(fd[1], "r", 1) == 1);
+    cs_comm_barrier(world);
+    if (cs_comm_rank(world) == 1)
+        raise(SIGKILL);
+    if (cs_comm_rank(world) == 2)
+        for (;;) /* busy outside of any collective */
+            ;
+    float x[4] = {0};
+    for (;;)
+        cs_comm_allreduce_sum(world, x, 4, CS_F32);
+}
+
+static int pipe_ends[2];
+
+static int run_kill_one(void)
+{
+    return cs_launch(4, kill_one, pipe_ends);
+}
+
+static void test_killed_rank(void **state)
+{
+    (void)state;
+    char text[2000];
+    assert_int_equal(pipe(pipe_ends), 0);
+    assert_int_equal(with_stderr(run_kill_one, text, sizeof text), CS_E_PEER);
+    assert_int_equal(n_lines(text), 1);
+    assert_non_null(strstr(text, "rank 1 (process "));
+    assert_non_null(strstr(text, "killed by signal 9"));
+    assert_int_equal(waitpid(-1, NULL, 0), -1); /* no child is left */
+    assert_int_equal(errno, ECHILD);
+    close(pipe_ends[1]);
+    assert_int_equal(read(pipe_ends[0], text, 4), 4);
+    assert_int_equal(read(pipe_ends[0], text, 1), 0); /* nor anybody else who holds the pipe */
+    close(pipe_ends[0]);
+}
+
+static int disagree(cs_comm *world, void *arg)
+{
+    (void)arg;
+    int64_t x = 0;
+    if (cs_comm_rank(world) == 1)
+        cs_comm_allreduce_sum(world, &x, 1, CS_I64);
+    cs_comm_barrier(world);
+    return 0;
+}
+
+static int run_disagree(void)
+{
+    return cs_launch(3, disagree, NULL);
+}
+
+static void test_order_differs(void **state)
+{
+    (void)state;
+    char text[2000];
+    assert_int_equal(with_stderr(run_disagree, text, sizeof text), CS_E_INTERNAL);
+    assert_int_equal(n_lines(text), 1);
+    assert_non_null(strstr(text, "ranks disagree"));
+    assert_non_null(strstr(text, "rank 1"));
+}
+
+static int wait_forever(cs_comm *world, void *arg)
+{
+    int *fd = arg;
+    cs_comm_barrier(world);
+    CHECK(write(fd[1], "r", 1) == 1);
+    for (;;)
+        pause();
+}
+
+/* SIGKILL of the parent leaves no rank behind: the pipe closes. */
+static void test_no_orphans(void **state)
+{
+    (void)state;
+    int fd[2];
+    char c;
+    assert_int_equal(pipe(fd), 0);
+    fflush(NULL);
+    pid_t parent = fork();
+    if (parent == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(cs_launch(3, wait_forever, fd));
+    }
+    close(fd[1]);
+    for (int r = 0; r < 3; r++)
+        assert_int_equal(read(fd[0], &c, 1), 1);
+    kill(parent, SIGKILL);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    assert_int_equal(read(fd[0], &c, 1), 0);
+    close(fd[0]);
+}
+
+static volatile sig_atomic_t n_signals;
+
+static void count_signal(int sig)
+{
+    (void)sig;
+    n_signals++;
+}
+
+/* Each rank sees SIGUSR1 and then SIGTERM once, and ends with code 0. */
+static int count_signals(cs_comm *world, void *arg)
+{
+    int *fd = arg;
+    struct sigaction a = {.sa_handler = count_signal};
+    sigset_t both, old;
+    sigemptyset(&both);
+    sigaddset(&both, SIGUSR1);
+    sigaddset(&both, SIGTERM);
+    sigprocmask(SIG_BLOCK, &both, &old);
+    sigaction(SIGUSR1, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+    cs_comm_barrier(world);
+    if (cs_comm_rank(world) == 0)
+        CHECK(write(fd[1], "r", 1) == 1);
+    while (n_signals < 2)
+        sigsuspend(&old);
+    cs_comm_barrier(world);
+    return n_signals == 2 ? 0 : 98;
+}
+
+static void test_signals(void **state)
+{
+    (void)state;
+    int fd[2], status;
+    char c;
+    assert_int_equal(pipe(fd), 0);
+    fflush(NULL);
+    pid_t parent = fork();
+    if (parent == 0) {
+        setpgid(0, 0);
+        _exit(cs_launch(2, count_signals, fd));
+    }
+    assert_int_equal(read(fd[0], &c, 1), 1);
+    kill(-parent, SIGUSR1); /* the whole group, as `timeout` and terminals do */
+    kill(-parent, SIGTERM);
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+static void test_usage(void **state)
+{
+    (void)state;
+    assert_int_equal(cs_launch(-1, every_collective, NULL), CS_E_USAGE);
+    assert_int_equal(cs_launch(1 << 20, every_collective, NULL), CS_E_USAGE);
+}
+
+static void test_coords(void **state)
+{
+    (void)state;
+    const int size[CS_AXIS_COUNT] = {2, 3, 4};
+    for (int r = 0; r < 24; r++) {
+        int c[CS_AXIS_COUNT];
+        cs_mesh_coords(size, r, c);
+        assert_int_equal(c[CS_AXIS_TP] + 2 * (c[CS_AXIS_DP] + 3 * c[CS_AXIS_PP]), r);
+        assert_true(c[CS_AXIS_TP] < 2 && c[CS_AXIS_DP] < 3 && c[CS_AXIS_PP] < 4);
+    }
+}
+
+int main(void)
+{
+    if (cs_launch_under_mpi())
+        return cs_launch(0, every_collective, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_coords),      cmocka_unit_test(test_collectives), cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_killed_rank), cmocka_unit_test(test_order_differs), cmocka_unit_test(test_no_orphans),
+        cmocka_unit_test(test_signals),     cmocka_unit_test(test_usage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
