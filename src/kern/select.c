@@ -24,6 +24,10 @@ static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 static const char *const gemm_names[N_GEMM] = {"own", "onednn"};
 static const char *const level_names[N_LEVEL] = {"avx2", "avx512"};
+static void (*const vector_install[N_STORE][N_LEVEL])(cs_kernels *) = {
+    {cs_cpu_install_f32_avx2, cs_cpu_install_f32_avx512},
+    {cs_cpu_install_bf16_avx2, cs_cpu_install_bf16_avx512},
+};
 static const char *const table_names[N_STORE][N_LEVEL][N_GEMM] = {
     {{"f32-avx2-own", "f32-avx2-onednn"}, {"f32-avx512-own", "f32-avx512-onednn"}},
     {{"bf16-avx2-own", "bf16-avx2-onednn"}, {"bf16-avx512-own", "bf16-avx512-onednn"}},
@@ -64,7 +68,7 @@ static void build_cpu_table(int store, int level, int gemm)
     cs_kernels *t = &tables.cpu[store][level][gemm];
     *t = store == 0 ? cs_ref_f32 : cs_ref_bf16;
     t->name = table_names[store][level][gemm];
-    (level == 0 ? cs_cpu_install_avx2 : cs_cpu_install_avx512)(t);
+    vector_install[store][level](t);
     cs_isa isa = level == 0 ? CS_ISA_AVX2 : tables.isa;
     tables.present[store][level][gemm] = cs_cpu_gemm_install(t, isa, gemm_names[gemm]);
 }

@@ -24,9 +24,11 @@ bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);
  * "own" or "onednn". Both are valid; results differ in rounding only. */
 const char *cs_cpu_gemm_measure(const cs_kernels *own, const cs_kernels *onednn);
 
-/* Everything but the products, for f32 and bf16 tables. No-op in a build for another CPU. */
-void cs_cpu_install_avx2(cs_kernels *table);
-void cs_cpu_install_avx512(cs_kernels *table);
+/* Everything but the products, for a table of that store type. No-op in a build for another CPU. */
+void cs_cpu_install_f32_avx2(cs_kernels *table);
+void cs_cpu_install_f32_avx512(cs_kernels *table);
+void cs_cpu_install_bf16_avx2(cs_kernels *table);
+void cs_cpu_install_bf16_avx512(cs_kernels *table);
 
 /* The reference product in f64 compiled with wider vectors: same sums, same bits. No-op in a build for another CPU. */
 void cs_cpu_install_f64_avx2(cs_kernels *table);
