@@ -14,7 +14,7 @@
  * sees keys 0..that position. Query head h uses key head h / (n_heads/n_kv_heads).
  * q(row,h) = q + row*ldq + h*D;  k(s,p,g) = k[s] + p*k_ld + g*k_head (elements), the same for v. */
 typedef struct cs_attn {
-    int64_t n_seq, n_heads, n_kv_heads, head_dim;
+    int64_t n_seq, n_heads, n_kv_heads, head_dim; /* head_dim <= 256 */
     const int64_t *q_start; /* [n_seq+1] */
     const int64_t *n_keys;  /* [n_seq] */
     const void *q;
@@ -76,7 +76,7 @@ typedef struct cs_kernels {
     size_t (*attn_work_bytes)(int64_t T, int64_t n_heads, int64_t n_kv_heads, int64_t D);
     /* h[T,F] = silu(g) * u, gu = [T, 2F] holding g | u */
     void (*swiglu_fwd)(int64_t T, int64_t F, const void *gu, void *h);
-    /* dgu[T,2F] = (dg | du); also writes h again when h != NULL (recompute). dgu may be gu. */
+    /* dgu[T,2F] = (dg | du); also writes h again, with the bits of swiglu_fwd, when h != NULL (recompute). dgu may be gu. */
     void (*swiglu_bwd)(int64_t T, int64_t F, const void *dh, const void *gu, void *dgu, void *h);
 
     /* --- embedding and loss ---------------------------------------------------------------------------------------------- */

@@ -98,7 +98,7 @@ static void swiglu_fwd(int64_t T, int64_t F, const void *gu_, void *h_)
         const S *g = (const S *)gu_ + t * 2 * F, *u = g + F;
         S *h = (S *)h_ + t * F;
         for (int64_t c = 0; c < F; c++)
-            h[c] = st(ld(g[c]) / (1 + exp(-ld(g[c]))) * ld(u[c]));
+            h[c] = st(ld(g[c]) * (1 / (1 + exp(-ld(g[c])))) * ld(u[c]));
     }
 }
 
