@@ -22,23 +22,24 @@ typedef struct cs_dp {
     cs_param_table *table;    /* borrowed */
     const cs_kernels *kernels;
     cs_comm *group;           /* borrowed */
-    int64_t lo, hi;           /* elements whose optimizer state this rank holds: [0, n_elements) without sharding */
-    int64_t unit, *cut;       /* this rank sums the norm over [cut[rank], cut[rank+1]), cut has size+1 entries */
-    int64_t *counts, *unit_counts; /* per rank: elements, units of its range */
-    void *grad;               /* A [n_elements], shared between the ranks of a host */
-    void *master, *m, *v;     /* A [hi-lo]; master NULL where the store is the master */
-    double *norm_part;        /* sum of squares per unit */
+    int64_t lo, hi;               /* elements whose optimizer state this rank holds: [0, n_elements) without sharding */
+    int64_t unit, n_units;        /* the flat buffers in pieces of `unit` elements (the last may be shorter) */
+    int64_t *units, *counts;      /* per rank: pieces and elements of its part, parts in rank order */
+    int64_t first_unit;           /* of this rank's part */
+    void *grad;                   /* A [n_elements], shared between the ranks of a host */
+    void *master, *m, *v;         /* A [hi-lo]; master NULL where the store is the master */
+    double *norm_part;            /* [n_units] sums of squares */
 } cs_dp;
 
-/* Allocates and sets table->grad and table->master. table->store must be there (from cs_comm_alloc of the same group the spreading of
- * weights needs no copy). In mixed precision with shard_optim table->master is lent memory until cs_dp_adopt_weights.
+/* Allocates and sets table->grad and, where master weights are separate, table->master with its range. table->store must be there (from
+ * cs_comm_alloc of the same group, spreading the weights needs no copy). Initialise or load the weights after it.
  * Collective over group; same status on all ranks. CS_E_NOMEM, CS_E_USAGE. */
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, cs_comm *group, cs_dp_policy policy, cs_error *err);
 /* Collective over group. Clears table->grad and table->master. */
 void cs_dp_release(cs_dp *dp);
 
-/* Once after weights were initialised or loaded into table->store (and table->master) and before the first step: takes over the master
- * weights of the own range and zeroes the gradients. Not collective. Every rank must hold the same weights. */
+/* Once after weights were initialised or loaded into table->store and table->master, before the first step and before the trainer's state is
+ * loaded: starts the moments and gradients from zero. Not collective. Every rank must hold the same weights. */
 void cs_dp_adopt_weights(cs_dp *dp);
 
 /* The optimizer state for saving and loading; buffers are borrowed. Load it after cs_dp_adopt_weights. */
