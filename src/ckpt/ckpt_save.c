@@ -130,6 +130,9 @@ static cs_status write_configs(const saver *s, cs_error *err)
     } rows[] = {{"bos_token_id", spec.bos}, {"eos_token_id", spec.eos}, {"pad_token_id", spec.pad}};
     spec.dtype = s->a->table->prec.store;
     cs_status status = cs_spec_to_json(&spec, &text, err);
+    cs_str_putc(&text, '\n');
+    if (status == CS_OK)
+        status = cs_str_check(&text, err);
     if (status == CS_OK)
         status = write_plain(s, "config.json", text.data, text.len, err);
     cs_str_clear(&text);

@@ -15,6 +15,8 @@
 #include <string.h>
 
 static const cs_command *const commands[] = {
+    &cs_command_convert,
+    &cs_command_verify,
     &cs_command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
