@@ -17,6 +17,7 @@
 static const cs_command *const commands[] = {
     &cs_command_convert,
     &cs_command_verify,
+    &cs_command_plot,
     &cs_command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
