@@ -18,7 +18,7 @@ typedef struct header {
     size_t bytes;
 } header;
 
-static atomic_llong mem_calls, mem_bytes, mem_peak;
+static atomic_llong mem_calls, mem_failures, mem_bytes, mem_peak;
 
 bool cs_mul_checked(size_t a, size_t b, size_t *out)
 {
@@ -52,11 +52,11 @@ static void *take(size_t bytes, size_t align)
 {
     size_t total;
     atomic_fetch_add(&mem_calls, 1);
-    if (cs_failpoint("mem") || !cs_add_checked(bytes, HEADER + align, &total))
+    uint8_t *raw = cs_failpoint("mem") || !cs_add_checked(bytes, HEADER + align, &total) ? NULL : malloc(total);
+    if (!raw) {
+        atomic_fetch_add(&mem_failures, 1);
         return NULL;
-    uint8_t *raw = malloc(total);
-    if (!raw)
-        return NULL;
+    }
     uintptr_t at = ((uintptr_t)raw + HEADER + align - 1) & ~(uintptr_t)(align - 1);
     header *h = (header *)(at - sizeof(header));
     h->raw = raw;
@@ -135,6 +135,11 @@ cs_status cs_fail_nomem(cs_error *err, size_t bytes, const char *what)
 int64_t cs_mem_calls(void)
 {
     return atomic_load(&mem_calls);
+}
+
+int64_t cs_mem_failures(void)
+{
+    return atomic_load(&mem_failures);
 }
 
 int64_t cs_mem_bytes(void)

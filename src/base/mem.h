@@ -26,6 +26,8 @@ cs_status cs_fail_nomem(cs_error *err, size_t bytes, const char *what);
 
 /* Number of allocation calls so far in this process (tests: none after step 1). */
 int64_t cs_mem_calls(void);
+/* Number of those that returned NULL; tells a library's "cannot" from "out of memory". */
+int64_t cs_mem_failures(void);
 /* Bytes now held and the highest value so far, of all cs_* allocations in this process. */
 int64_t cs_mem_bytes(void);
 int64_t cs_mem_peak(void);

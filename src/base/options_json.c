@@ -115,15 +115,17 @@ cs_status cs_opt_read_config(cs_opt_parse *p, const char *path)
         cs_fail_also(p->err, first.status, "--config: %s", first.msg);
         return first.status;
     }
+    int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
     cs_free(data);
     if (!root || !json_is_object(root)) {
+        p->nomem = p->nomem || cs_mem_failures() != failures;
         if (root)
             cs_fail_also(p->err, CS_E_FORMAT, "--config: %s: expected a JSON object", path);
         else
             cs_fail_also(p->err, CS_E_FORMAT, "--config: %s:%d:%d: %s", path, why.line, why.column, why.text);
         json_decref(root);
-        return CS_E_FORMAT;
+        return p->nomem ? CS_E_NOMEM : CS_E_FORMAT;
     }
     read_pairs(p, root, path);
     json_decref(root);

@@ -99,10 +99,11 @@ static cs_status parse(const char *bytes, size_t len, const char *name, size_t f
     cs_status status = scan_all(&s, name, err);
     if (status == CS_OK) {
         json_error_t je;
+        int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
         *out_create = json_loadb(s.copy ? s.copy : bytes, len, flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
         if (!*out_create) {
             clean_text(je.text);
-            if (json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
+            if (cs_mem_failures() != failures || json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
                 status = cs_fail_nomem(err, len, "a JSON tree");
             else
                 status = cs_fail(err, CS_E_FORMAT, "%s:%d:%d: bad JSON: %s", name, je.line < 1 ? 1 : je.line, je.column < 1 ? 1 : je.column,

@@ -42,4 +42,14 @@ while n=$((n + 1)) && [ $n -lt 400 ]; do
     [ $code = 5 ] && [ "$(wc -l <"$TMP/err")" = 1 ] || bad="$bad $n:$code"
 done
 result "each allocation fails once ($n)" "$bad"
+
+n=0 bad=""
+echo '{"threads": 3, "json": true}' >"$TMP/c.json"
+while n=$((n + 1)) && [ $n -lt 400 ]; do
+    FAIL=mem@$n "$CSPEED" version --print-config --config "$TMP/c.json" >"$TMP/out" 2>"$TMP/err"
+    code=$?
+    [ $code = 0 ] && grep -q '"json": true' "$TMP/out" && [ ! -s "$TMP/err" ] && break
+    [ $code = 5 ] && [ "$(wc -l <"$TMP/err")" = 1 ] || bad="$bad $n:$code:$(head -c 90 "$TMP/err")"
+done
+result "each allocation fails once while a config file is read ($n)" "$bad"
 finish

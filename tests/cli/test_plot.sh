@@ -14,7 +14,7 @@ is_png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a 
 expect 0 "one run" "lm_loss +40 +99\.5 +60\.5 +60\.5 +40" "" "$CSPEED" plot "$TMP/a"
 result "its PNG" "$(is_png "$TMP/a/loss.png")"
 result "its SVG" "$(grep -c '</svg>' "$TMP/a/loss.svg" | grep -v '^1$')"
-result "the sketch is 80 columns" "$("$CSPEED" plot "$TMP/a" | awk '/[│┤]/ && length($0) > 80')"
+result "the sketch is 80 columns" "$("$CSPEED" plot "$TMP/a" | while IFS= read -r line; do case $line in *[│┤└]*) [ ${#line} -gt 80 ] && echo "$line" ;; esac; done)"
 cp "$TMP/a/loss.png" "$TMP/first.png"
 "$CSPEED" plot "$TMP/a" --quiet >/dev/null
 result "same bytes again" "$(cmp "$TMP/a/loss.png" "$TMP/first.png" 2>&1)"
