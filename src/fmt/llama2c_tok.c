@@ -1,0 +1,67 @@
+/* The tokenizer file of llama2.c. One pass counts and checks, a second fills. */
+#include "fmt/llama2c_tok.h"
+
+#include "base/mem.h"
+#include "fmt/spm.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N_FIXED = 259 };
+
+static uint32_t get_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Reads the token at *at, moves *at behind it. */
+static cs_status read_token(const uint8_t *bytes, size_t len, size_t *at, size_t index, uint32_t max, const char *name, cs_llama2c_token *t,
+                            cs_error *err)
+{
+    if (len - *at < 8)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu cut off: %zu bytes left, need 8", name, *at, index, len - *at);
+    uint32_t bits = get_u32(bytes + *at), n = get_u32(bytes + *at + 4);
+    memcpy(&t->score, &bits, 4);
+    if (!isfinite(t->score))
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: score of token %zu is not a finite number", name, *at, index);
+    if (n > max)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu claims %u bytes, the file's longest is %u", name, *at + 4, index, n, max);
+    if (n > len - *at - 8)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu claims %u bytes, %zu are left", name, *at + 4, index, n, len - *at - 8);
+    t->text = (const char *)bytes + *at + 8;
+    t->len = n;
+    *at += 8 + (size_t)n;
+    return CS_OK;
+}
+
+cs_status cs_llama2c_tok_parse(const uint8_t *bytes, size_t len, const char *name, cs_llama2c_tok *out, cs_error *err)
+{
+    size_t at = 4, n = 0, size;
+    cs_llama2c_token t = {0};
+    *out = (cs_llama2c_tok){0};
+    if (len < 4)
+        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes, need at least 4", name, len);
+    uint32_t max = get_u32(bytes);
+    if (max == 0 || max > CS_LLAMA2C_MAX_TOKEN)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset 0: longest token of %u bytes, expected 1..%d", name, max, CS_LLAMA2C_MAX_TOKEN);
+    for (; at < len; n++) {
+        CS_TRY(read_token(bytes, len, &at, n, max, name, &t, err));
+        if (n >= 3 && n < N_FIXED && cs_spm_byte_value(t.text, t.len) != (int)n - 3)
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu must be <0x%02zX>", name, at - t.len, n, n - 3);
+    }
+    if (n < N_FIXED || n > INT32_MAX)
+        return cs_fail(err, CS_E_FORMAT, "%s: %zu tokens, expected at least %d", name, n, N_FIXED);
+    if (!cs_mul_checked(n, sizeof *out->tokens, &size) || !(out->tokens = cs_malloc(size)))
+        return cs_fail_nomem(err, n * sizeof *out->tokens, "the tokens of a tokenizer");
+    at = 4;
+    for (out->n_tokens = 0; out->n_tokens < n; out->n_tokens++)
+        CS_TRY(read_token(bytes, len, &at, out->n_tokens, max, name, &out->tokens[out->n_tokens], err));
+    out->max_token_length = max;
+    return CS_OK;
+}
+
+void cs_llama2c_tok_release(cs_llama2c_tok *tok)
+{
+    cs_free(tok->tokens);
+    *tok = (cs_llama2c_tok){0};
+}

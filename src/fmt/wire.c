@@ -1,0 +1,66 @@
+/* The protobuf wire format, reading only. Never reads past cs_wire.end. */
+#include "fmt/wire.h"
+
+static cs_status read_varint(cs_wire *w, uint64_t *out, cs_error *err)
+{
+    uint64_t v = 0;
+    size_t start = w->at;
+    for (int i = 0; i < 10; i++) {
+        if (w->at >= w->end)
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: varint cut off", w->name, start);
+        uint8_t b = w->bytes[w->at++];
+        if (i == 9 && b > 1)
+            break;
+        v |= (uint64_t)(b & 0x7f) << (7 * i);
+        if (b < 0x80) {
+            *out = v;
+            return CS_OK;
+        }
+    }
+    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: varint longer than 64 bits", w->name, start);
+}
+
+static cs_status read_fixed(cs_wire *w, size_t n, uint64_t *out, cs_error *err)
+{
+    if (w->end - w->at < n)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: fixed%zu cut off", w->name, w->at, 8 * n);
+    *out = 0;
+    for (size_t i = 0; i < n; i++)
+        *out |= (uint64_t)w->bytes[w->at++] << (8 * i);
+    return CS_OK;
+}
+
+cs_status cs_wire_next(cs_wire *w, cs_wire_field *out, bool *more, cs_error *err)
+{
+    uint64_t key;
+    *more = w->at < w->end;
+    if (!*more)
+        return CS_OK;
+    *out = (cs_wire_field){.at = w->at};
+    CS_TRY(read_varint(w, &key, err));
+    if (key >> 3 == 0 || key >> 32)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field number out of range", w->name, out->at);
+    out->number = (uint32_t)(key >> 3);
+    out->type = (uint32_t)(key & 7);
+    switch (out->type) {
+    case 0: return read_varint(w, &out->value, err);
+    case 1: return read_fixed(w, 8, &out->value, err);
+    case 5: return read_fixed(w, 4, &out->value, err);
+    case 2:
+        CS_TRY(read_varint(w, &out->value, err));
+        if (out->value > w->end - w->at)
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field %u claims %llu bytes, %zu are left", w->name, out->at, out->number,
+                           (unsigned long long)out->value, w->end - w->at);
+        out->sub = (cs_wire){w->bytes, w->at, w->at + (size_t)out->value, w->name};
+        w->at = out->sub.end;
+        return CS_OK;
+    default: return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: wire type %u is not supported", w->name, out->at, out->type);
+    }
+}
+
+cs_status cs_wire_want(const cs_wire *w, const cs_wire_field *f, uint32_t type, cs_error *err)
+{
+    if (f->type == type)
+        return CS_OK;
+    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field %u has wire type %u, expected %u", w->name, f->at, f->number, f->type, type);
+}
