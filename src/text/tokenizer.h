@@ -1,6 +1,7 @@
 /* Text <-> token ids. One engine per algorithm, loaded from any of the files its users have:
  * tokenizer.model (SentencePiece), tokenizer.json, llama2.c tokenizer .bin; a directory is searched in that order of preference:
- * tokenizer.json, tokenizer.model, *.bin; tokenizer_config.json (add_bos_token, add_eos_token, bos/eos/unk/pad) refines it. */
+ * tokenizer.json, tokenizer.model, vocab.json with merges.txt, the one *.bin that is a llama2.c tokenizer; tokenizer_config.json
+ * (add_bos_token, add_eos_token, bos/eos/unk/pad, legacy) refines it. */
 #ifndef CS_TEXT_TOKENIZER_H
 #define CS_TEXT_TOKENIZER_H
 
@@ -38,12 +39,17 @@ cs_status cs_tokenizer_decode(const cs_tokenizer *tok, const int32_t *ids, size_
 const char *cs_tokenizer_piece(const cs_tokenizer *tok, int32_t id, size_t *len);
 bool cs_tokenizer_is_special(const cs_tokenizer *tok, int32_t id);
 
-/* Streaming decode: the concatenation of what push and finish append equals cs_tokenizer_decode of the whole; a piece that ends inside
- * a code point is held back until it is complete. Zero-initialise. */
+/* Streaming decode: the concatenation of what push and finish append equals cs_tokenizer_decode of the whole; bytes that do not end on a
+ * code point are held back until they do (for tokenizer.json with ByteFallback: until the run of byte pieces ends, at most 256 of them).
+ * Zero-initialise; nothing to release. For text that continues other text set `started`, so that no leading space is dropped. */
 typedef struct cs_detok {
-    uint8_t pending[8];
-    uint8_t n_pending;
-    bool started; /* the leading space rule has been applied */
+    uint8_t pending[256];
+    uint16_t n_pending;
+    bool started;      /* something was written: the leading space rule has been applied */
+    bool any;          /* a piece was seen */
+    char strip;        /* what the start of the text loses, at most n_strip times */
+    uint8_t n_strip, n_stripped;
+    uint8_t rule;      /* how the pending bytes become text */
 } cs_detok;
 cs_status cs_detok_push(cs_detok *d, const cs_tokenizer *tok, int32_t id, cs_str *out, cs_error *err);
 /* Releases what is still held back (as U+FFFD when it is no whole code point). */

@@ -1,0 +1,387 @@
+/* Byte-pair merging. The three kinds differ in how symbols start, how a pair is looked up and what an unknown symbol becomes; the merge
+ * loop is one. */
+#include "text/bpe.h"
+
+#include "fmt/llama2c_tok.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+#define UNKNOWN (-1)
+
+/* ---- candidates: a binary min-heap on key ---- */
+
+static void heap_push(cs_bpe_work *w, cs_bpe_candidate c)
+{
+    if (w->n_heap == w->cap_heap) {
+        size_t cap = w->cap_heap ? 2 * w->cap_heap : 256;
+        cs_bpe_candidate *more = cs_realloc(w->heap, cap * sizeof *more);
+        if (!more) {
+            w->failed = true;
+            return;
+        }
+        w->heap = more;
+        w->cap_heap = cap;
+    }
+    size_t i = w->n_heap++;
+    for (; i > 0 && w->heap[(i - 1) / 2].key > c.key; i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = c;
+}
+
+static cs_bpe_candidate heap_pop(cs_bpe_work *w)
+{
+    cs_bpe_candidate top = w->heap[0], last = w->heap[--w->n_heap];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < w->n_heap; i = child) {
+        if (child + 1 < w->n_heap && w->heap[child + 1].key < w->heap[child].key)
+            child++;
+        if (w->heap[child].key >= last.key)
+            break;
+        w->heap[i] = w->heap[child];
+    }
+    w->heap[i] = last;
+    return top;
+}
+
+/* ---- pair lookup ---- */
+
+static const cs_bpe_pair *find_pair(const cs_bpe *b, int32_t left, int32_t right)
+{
+    uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
+    uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & b->pair_mask;
+    for (; b->pairs[i].key != 0; i = (i + 1) & b->pair_mask)
+        if (b->pairs[i].key == key)
+            return &b->pairs[i];
+    return NULL;
+}
+
+/* The piece made of two neighbours, or UNKNOWN; *rank its order. */
+static int32_t join(const cs_bpe *b, const cs_bpe_symbol *l, const cs_bpe_symbol *r, const char *text, uint32_t *rank)
+{
+    int32_t id = UNKNOWN;
+    if (b->kind == CS_BPE_PAIRS) {
+        const cs_bpe_pair *p = find_pair(b, l->id, r->id);
+        if (!p)
+            return UNKNOWN;
+        *rank = p->rank;
+        return p->id;
+    }
+    if (b->kind == CS_BPE_TEXT) {
+        if (!l->frozen && !r->frozen)
+            id = cs_vocab_find(b->vocab, text + l->at, (size_t)l->len + r->len);
+    } else {
+        char joined[CS_LLAMA2C_MAX_TOKEN];
+        const cs_piece *x = &b->vocab->pieces[l->id], *y = &b->vocab->pieces[r->id];
+        if ((size_t)x->len + y->len <= sizeof joined) {
+            memcpy(joined, x->text, x->len);
+            memcpy(joined + x->len, y->text, y->len);
+            id = cs_vocab_find(b->vocab, joined, (size_t)x->len + y->len);
+        }
+    }
+    if (id >= 0)
+        *rank = b->vocab->pieces[id].rank;
+    return id;
+}
+
+static void add_candidate(const cs_bpe *b, cs_bpe_work *w, int32_t left, int32_t right, const char *text)
+{
+    if (left < 0 || right < 0)
+        return;
+    const cs_bpe_symbol *l = &w->symbols[left], *r = &w->symbols[right];
+    uint32_t rank;
+    int32_t id = join(b, l, r, text, &rank);
+    if (id < 0)
+        return;
+    heap_push(w, (cs_bpe_candidate){(uint64_t)rank << 32 | (uint32_t)left, l->len + r->len, id});
+    if (w->unused_split && b->vocab->pieces[id].type == CS_PIECE_UNUSED)
+        w->unused_split[id] = l->len;
+}
+
+/* True when the candidate still describes two neighbours. */
+static bool is_fresh(const cs_bpe *b, const cs_bpe_work *w, const cs_bpe_candidate *c)
+{
+    const cs_bpe_symbol *l = &w->symbols[(uint32_t)c->key];
+    if (l->len == 0 || l->next < 0)
+        return false;
+    const cs_bpe_symbol *r = &w->symbols[l->next];
+    if (b->kind != CS_BPE_PAIRS)
+        return l->len + r->len == c->bytes;
+    const cs_bpe_pair *p = find_pair(b, l->id, r->id); /* as HF tokenizers: another pair with the same result is taken too */
+    return p && p->id == c->id;
+}
+
+static void merge_all(const cs_bpe *b, cs_bpe_work *w, const char *text)
+{
+    w->n_heap = 0;
+    for (size_t i = 1; i < w->n_symbols; i++)
+        add_candidate(b, w, (int32_t)i - 1, (int32_t)i, text);
+    while (w->n_heap > 0) {
+        cs_bpe_candidate c = heap_pop(w);
+        if (!is_fresh(b, w, &c))
+            continue;
+        int32_t left = (int32_t)(uint32_t)c.key;
+        cs_bpe_symbol *l = &w->symbols[left], *r = &w->symbols[l->next];
+        l->len += r->len;
+        l->id = c.id;
+        l->next = r->next;
+        r->len = 0;
+        if (l->next >= 0)
+            w->symbols[l->next].prev = left;
+        add_candidate(b, w, l->prev, left, text);
+        add_candidate(b, w, left, l->next, text);
+    }
+}
+
+/* ---- output ---- */
+
+static void put_bytes(const cs_bpe *b, const char *text, size_t len, cs_ids *out)
+{
+    for (size_t i = 0; i < len; i++)
+        cs_ids_push(out, b->vocab->byte_id[(uint8_t)text[i]]);
+}
+
+/* The id of a piece of TEXT kind; unused pieces fall apart again along the pair they were made of. */
+static void put_piece(const cs_bpe *b, cs_bpe_work *w, const char *text, uint32_t len, int32_t id, cs_ids *out)
+{
+    while (id >= 0 && w->unused_split && b->vocab->pieces[id].type == CS_PIECE_UNUSED && w->unused_split[id] > 0 &&
+           w->unused_split[id] < len) {
+        uint32_t left = w->unused_split[id];
+        put_piece(b, w, text, left, cs_vocab_find(b->vocab, text, left), out);
+        text += left;
+        len -= left;
+        id = cs_vocab_find(b->vocab, text, len);
+    }
+    bool unknown = id < 0;
+    if (!unknown)
+        cs_ids_push(out, id);
+    else if (b->byte_fallback)
+        put_bytes(b, text, len, out);
+    else if (!w->after_unk)
+        cs_ids_push(out, b->vocab->unk);
+    w->after_unk = unknown;
+}
+
+static void flush(const cs_bpe *b, cs_bpe_work *w, const char *text, cs_ids *out)
+{
+    if (w->n_symbols == 0)
+        return;
+    for (size_t i = 0; i < w->n_symbols; i++) {
+        w->symbols[i].prev = (int32_t)i - 1;
+        w->symbols[i].next = i + 1 < w->n_symbols ? (int32_t)i + 1 : -1;
+    }
+    merge_all(b, w, text);
+    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
+        const cs_bpe_symbol *s = &w->symbols[i];
+        if (b->kind == CS_BPE_TEXT)
+            put_piece(b, w, text + s->at, s->len, s->id >= 0 ? s->id : cs_vocab_find(b->vocab, text + s->at, s->len), out);
+        else
+            cs_ids_push(out, s->id);
+    }
+    w->n_symbols = 0;
+}
+
+/* ---- symbols ---- */
+
+static void add_symbol(cs_bpe_work *w, size_t at, size_t len, int32_t id, bool frozen)
+{
+    if (w->n_symbols == w->cap_symbols) {
+        size_t cap = w->cap_symbols ? 2 * w->cap_symbols : 128;
+        cs_bpe_symbol *more = cs_realloc(w->symbols, cap * sizeof *more);
+        if (!more) {
+            w->failed = true;
+            return;
+        }
+        w->symbols = more;
+        w->cap_symbols = cap;
+    }
+    w->symbols[w->n_symbols++] = (cs_bpe_symbol){.at = (uint32_t)at, .len = (uint32_t)len, .id = id, .frozen = frozen};
+}
+
+static uint32_t border_bit(const cs_bpe *b, uint32_t left, uint32_t right)
+{
+    return (uint32_t)(((uint64_t)left << 21 | right) * 0x9e3779b97f4a7c15u >> 32) & b->border_mask;
+}
+
+/* Can no merge go from code point `left` to `right`? Values above U+10FFFF stand for "not a code point". */
+static bool can_cut(const cs_bpe *b, uint32_t left, uint32_t right)
+{
+    if (!b->borders || left > 0x10ffff || right > 0x10ffff)
+        return false;
+    uint32_t bit = border_bit(b, left, right);
+    return !(b->borders[bit >> 6] >> (bit & 63) & 1);
+}
+
+enum { NO_CODE_POINT = 0x110000 };
+
+static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    uint32_t before = NO_CODE_POINT, cp;
+    for (size_t i = 0, n; i < len; i += n, before = cp) {
+        int32_t id = UNKNOWN;
+        n = b->user ? cs_trie_longest(b->user, text + i, len - i, &id) : 0;
+        bool frozen = n > 0;
+        cp = NO_CODE_POINT;
+        if (!frozen) {
+            n = cs_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+            n = n ? n : 1;
+            if (can_cut(b, before, cp))
+                flush(b, w, text, out);
+        }
+        add_symbol(w, i, n, id, frozen);
+    }
+    flush(b, w, text, out);
+}
+
+/* run.c's idea of a code point: a byte and up to three continuation bytes. */
+static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    uint32_t before = NO_CODE_POINT, cp;
+    for (size_t i = 0, n; i < len; i += n, before = cp) {
+        for (n = 1; n < 4 && i + n < len && ((uint8_t)text[i + n] & 0xc0) == 0x80; n++)
+            ;
+        int32_t id = cs_vocab_find(b->vocab, text + i, n);
+        if (id < 0 || cs_utf8_decode((const uint8_t *)text + i, n, &cp) != n)
+            cp = NO_CODE_POINT;
+        if (can_cut(b, before, cp))
+            flush(b, w, text, out);
+        if (id >= 0)
+            add_symbol(w, i, n, id, false);
+        for (size_t k = 0; id < 0 && k < n; k++)
+            add_symbol(w, i + k, 1, b->vocab->byte_id[(uint8_t)text[i + k]], false);
+    }
+    flush(b, w, text, out);
+}
+
+/* An unknown run waits until a known symbol comes, as in HF tokenizers (byte symbols do not end it). */
+static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    uint32_t before = NO_CODE_POINT, cp;
+    size_t unk_bytes = 0;
+    for (size_t i = 0, n; i < len; i += n, before = cp) {
+        cp = NO_CODE_POINT;
+        n = b->byte_level ? 1 : cs_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+        n = n ? n : 1;
+        int32_t id = b->byte_level ? b->byte_symbol[(uint8_t)text[i]] : cs_vocab_find(b->vocab, text + i, n);
+        bool fallback = id < 0 && b->byte_fallback;
+        for (size_t k = 0; fallback && k < n; k++)
+            fallback = b->vocab->byte_id[(uint8_t)text[i + k]] >= 0;
+        if (id < 0 && !fallback)
+            cp = NO_CODE_POINT; /* fused or dropped: its neighbours may come together */
+        if (can_cut(b, before, cp) && unk_bytes == 0)
+            flush(b, w, text, out);
+        if (fallback) {
+            for (size_t k = 0; k < n; k++)
+                add_symbol(w, i + k, 1, b->vocab->byte_id[(uint8_t)text[i + k]], false);
+        } else if (id >= 0 || b->vocab->unk >= 0) {
+            if (unk_bytes > 0 && (id >= 0 || !b->fuse_unk)) {
+                add_symbol(w, i - unk_bytes, unk_bytes, b->vocab->unk, false);
+                unk_bytes = 0;
+            }
+            if (id >= 0)
+                add_symbol(w, i, n, id, false);
+            else
+                unk_bytes += n;
+        }
+    }
+    if (unk_bytes > 0)
+        add_symbol(w, len - unk_bytes, unk_bytes, b->vocab->unk, false);
+    flush(b, w, text, out);
+}
+
+void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    if (b->has_unused && !w->unused_split) {
+        w->unused_split = cs_calloc((size_t)b->vocab->n, sizeof *w->unused_split);
+        w->failed |= !w->unused_split;
+    }
+    w->n_symbols = 0;
+    if (b->kind == CS_BPE_TEXT)
+        encode_text(b, w, text, len, out);
+    else if (b->kind == CS_BPE_PIECES)
+        encode_pieces(b, w, text, len, out);
+    else
+        encode_pairs(b, w, text, len, out);
+}
+
+void cs_bpe_work_release(cs_bpe_work *w)
+{
+    cs_free(w->symbols);
+    cs_free(w->heap);
+    cs_free(w->unused_split);
+    *w = (cs_bpe_work){0};
+}
+
+/* ---- set-up ---- */
+
+cs_status cs_bpe_init_pairs(cs_bpe *b, cs_arena *arena, size_t n, cs_error *err)
+{
+    size_t slots = 64;
+    while (slots < 2 * n)
+        slots *= 2;
+    b->pair_mask = (uint32_t)slots - 1;
+    b->pairs = cs_arena_calloc(arena, slots, sizeof *b->pairs);
+    return b->pairs ? CS_OK : cs_fail_nomem(err, slots * sizeof *b->pairs, "merge rules");
+}
+
+void cs_bpe_add_pair(cs_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id)
+{
+    uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
+    uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & b->pair_mask;
+    while (b->pairs[i].key != 0 && b->pairs[i].key != key)
+        i = (i + 1) & b->pair_mask;
+    b->pairs[i] = (cs_bpe_pair){key, rank, id};
+}
+
+/* Marks every code point border inside a piece. False when the piece is not well-formed. */
+static bool mark_borders(cs_bpe *b, const cs_piece *p)
+{
+    uint32_t before = NO_CODE_POINT, cp;
+    for (size_t i = 0, n; i < p->len; i += n, before = cp) {
+        n = cs_utf8_decode((const uint8_t *)p->text + i, p->len - i, &cp);
+        if (n == 0)
+            return false;
+        if (before != NO_CODE_POINT) {
+            uint32_t bit = border_bit(b, before, cp);
+            b->borders[bit >> 6] |= (uint64_t)1 << (bit & 63);
+        }
+    }
+    return true;
+}
+
+/* Every result of a merge is a piece, and its text is the text it covers, if no byte or unknown symbol takes part in merges. */
+static bool pairs_are_plain(const cs_bpe *b)
+{
+    for (size_t i = 0; i <= b->pair_mask; i++) {
+        if (b->pairs[i].key == 0)
+            continue;
+        int32_t side[2] = {(int32_t)((b->pairs[i].key - 1) >> 32), (int32_t)(uint32_t)(b->pairs[i].key - 1)};
+        for (int k = 0; k < 2; k++) {
+            const cs_piece *p = &b->vocab->pieces[side[k]];
+            if (side[k] == b->vocab->unk || (b->byte_fallback && cs_spm_byte_value(p->text, p->len) >= 0))
+                return false;
+        }
+    }
+    return true;
+}
+
+cs_status cs_bpe_init_borders(cs_bpe *b, cs_arena *arena, cs_error *err)
+{
+    size_t total = 0, bits = 1 << 12;
+    if (b->has_unused || b->ignore_merges || b->byte_level || (b->kind == CS_BPE_PAIRS && !pairs_are_plain(b)))
+        return CS_OK;
+    for (int32_t i = 0; i < b->vocab->n; i++)
+        total += b->vocab->pieces[i].len;
+    while (bits < 4 * total && bits < (size_t)1 << 31)
+        bits *= 2;
+    b->border_mask = (uint32_t)bits - 1;
+    b->borders = cs_arena_calloc(arena, bits / 64, sizeof *b->borders);
+    if (!b->borders)
+        return cs_fail_nomem(err, bits / 8, "a vocabulary");
+    for (int32_t i = 0; i < b->vocab->n; i++)
+        if (!mark_borders(b, &b->vocab->pieces[i]) && b->kind == CS_BPE_PIECES) {
+            b->borders = NULL; /* raw bytes in a piece: cut nowhere */
+            break;
+        }
+    return CS_OK;
+}

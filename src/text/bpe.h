@@ -1,0 +1,67 @@
+/* Byte-pair merging: symbols joined best pair first, the leftmost of equal ones, until no pair is in the vocabulary. A queue with lazy
+ * deletion: n log n time, linear memory. Text is cut where no merge can ever cross, which changes nothing in the result and keeps the
+ * queue small. */
+#ifndef CS_TEXT_BPE_H
+#define CS_TEXT_BPE_H
+
+#include "base/str.h"
+#include "text/trie.h"
+#include "text/vocab.h"
+
+typedef enum cs_bpe_kind {
+    CS_BPE_TEXT,   /* SentencePiece: a pair merges when its source text is a piece; order by score */
+    CS_BPE_PIECES, /* llama2.c: a pair merges when the joined piece texts are a piece; order by score */
+    CS_BPE_PAIRS,  /* tokenizer.json: a table of (left id, right id) -> (rank, id) */
+} cs_bpe_kind;
+
+typedef struct cs_bpe_pair {
+    uint64_t key; /* (left << 32 | right) + 1; 0 = free slot */
+    uint32_t rank;
+    int32_t id;
+} cs_bpe_pair;
+
+typedef struct cs_bpe {
+    cs_bpe_kind kind;
+    const cs_vocab *vocab;
+    cs_bpe_pair *pairs; /* PAIRS */
+    uint32_t pair_mask;
+    uint64_t *borders; /* bit set of hashed (last code point, first code point) over which some merge goes; NULL = cut nowhere */
+    uint32_t border_mask;
+    const cs_trie *user;         /* TEXT: pieces that are matched first and never merge; NULL = none */
+    bool byte_fallback, fuse_unk, ignore_merges, has_unused;
+    bool byte_level;             /* PAIRS: every byte is a symbol of its own */
+    int32_t byte_symbol[256];    /* byte_level: id of each byte, -1 = not in the vocabulary */
+} cs_bpe;
+
+/* Sets up the table of `n` pairs with room left; then cs_bpe_add_pair for each. A repeated pair keeps the last rank. */
+cs_status cs_bpe_init_pairs(cs_bpe *b, cs_arena *arena, size_t n, cs_error *err);
+void cs_bpe_add_pair(cs_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);
+/* Works out where text may be cut. Call when vocabulary and pairs are complete. */
+cs_status cs_bpe_init_borders(cs_bpe *b, cs_arena *arena, cs_error *err);
+
+typedef struct cs_bpe_symbol {
+    uint32_t at, len; /* source text */
+    int32_t prev, next, id;
+    bool frozen;
+} cs_bpe_symbol;
+
+typedef struct cs_bpe_candidate {
+    uint64_t key;   /* rank << 32 | index of the left symbol */
+    uint32_t bytes; /* of source text that it covers: tells whether it is stale */
+    int32_t id;
+} cs_bpe_candidate;
+
+/* Memory of one encode call, reused for all its segments. Zero-initialise. */
+typedef struct cs_bpe_work {
+    cs_bpe_symbol *symbols;
+    cs_bpe_candidate *heap;
+    uint32_t *unused_split; /* by id: bytes of the left part of the pair last seen for an unused piece */
+    size_t n_symbols, cap_symbols, n_heap, cap_heap;
+    bool failed, after_unk;
+} cs_bpe_work;
+
+/* Appends the ids of one segment (for TEXT and PAIRS well-formed UTF-8, len < 2^31). Out of memory sets w->failed or out->failed. */
+void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out);
+void cs_bpe_work_release(cs_bpe_work *w);
+
+#endif

@@ -1,0 +1,44 @@
+/* What happens to text before it is cut into pieces: a list of steps, each from one string to the next. */
+#ifndef CS_TEXT_NORMALIZE_H
+#define CS_TEXT_NORMALIZE_H
+
+#include "base/str.h"
+#include "text/charsmap.h"
+#include "text/trie.h"
+
+#define CS_META "\xe2\x96\x81" /* U+2581, the visible space of SentencePiece */
+
+typedef struct cs_bytes {
+    const char *text;
+    size_t len;
+} cs_bytes;
+
+typedef enum cs_norm_kind { CS_NORM_PREPEND, CS_NORM_REPLACE, CS_NORM_SPM } cs_norm_kind;
+
+/* SentencePiece's own normaliser. */
+typedef struct cs_norm_spm {
+    cs_charsmap map;
+    const cs_trie *user; /* pieces that pass unchanged; NULL = none */
+    bool dummy_prefix, remove_extra, escape, suffix;
+    bool first_only;     /* the prefix goes only to a segment at the start of the text */
+} cs_norm_spm;
+
+typedef struct cs_norm_step {
+    cs_norm_kind kind;
+    cs_bytes from, to; /* PREPEND: to; REPLACE: both */
+    cs_norm_spm spm;
+} cs_norm_step;
+
+enum { CS_MAX_NORM_STEPS = 8 };
+
+typedef struct cs_normalizer {
+    cs_norm_step steps[CS_MAX_NORM_STEPS];
+    size_t n_steps;
+} cs_normalizer;
+
+/* text -> *out (overwritten); *spare is working memory. `first`: the segment begins the whole text. Out of memory: out->failed or spare->failed. */
+void cs_normalize(const cs_normalizer *n, const char *text, size_t len, bool first, cs_str *out, cs_str *spare);
+/* Appends text with every `from` (len >= 1) made `to`. */
+void cs_replace_all(const char *text, size_t len, cs_bytes from, cs_bytes to, cs_str *out);
+
+#endif

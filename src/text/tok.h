@@ -1,0 +1,101 @@
+/* Inside of a tokenizer: what the loaders fill and the engine reads. Everything lives in `mem`; nothing changes after loading. */
+#ifndef CS_TEXT_TOK_H
+#define CS_TEXT_TOK_H
+
+#include "text/bpe.h"
+#include "text/normalize.h"
+#include "text/pretok.h"
+#include "text/tokenizer.h"
+#include "text/unigram.h"
+#include "text/vocab.h"
+
+#include <jansson.h>
+
+/* A token that is found in the text itself, before the model sees it. */
+typedef struct cs_added {
+    int32_t id;
+    cs_bytes content;
+    bool special, lstrip, rstrip, normalized;
+} cs_added;
+
+enum { CS_MAX_DECODE_REPLACE = 4, CS_MAX_EXTRA_IDS = 8, CS_MAX_TOK_FILES = 4 };
+
+typedef enum cs_bytes_rule {
+    CS_BYTES_NONE,       /* text as it is */
+    CS_BYTES_CODE_POINT, /* SentencePiece: one U+FFFD per byte that is in no code point */
+    CS_BYTES_RUN,        /* HF ByteFallback: a run of byte pieces is good as a whole or one U+FFFD per byte */
+    CS_BYTES_LOSSY,      /* one U+FFFD per maximal damaged part */
+} cs_bytes_rule;
+
+typedef struct cs_decoder {
+    struct {
+        cs_bytes from, to;
+    } replace[CS_MAX_DECODE_REPLACE];
+    size_t n_replace;
+    cs_bytes_rule bytes;  /* how byte pieces (CODE_POINT, RUN) or all text (LOSSY) become UTF-8 */
+    bool byte_pieces;     /* <0xNN> is a byte */
+    bool byte_level;      /* GPT-2's byte alphabet */
+    bool spm_prefix;      /* SentencePiece: the first U+2581 of the text is dropped, or all leading ones: */
+    bool spm_all_leading;
+    bool meta_prefix;     /* HF Metaspace: U+2581 in the first piece is dropped */
+    bool space_between;   /* no decoder at all: pieces are joined by blanks */
+    char strip;           /* dropped at the start of the text, at most n_strip of them */
+    uint8_t n_strip;
+    bool strip_after_bos; /* llama2.c: the same after BOS, wherever it is */
+    cs_bytes unk_surface; /* text NULL = the piece */
+} cs_decoder;
+
+struct cs_tokenizer {
+    cs_arena mem;
+    cs_vocab vocab;
+    bool is_unigram, lossy_input; /* lossy_input: text is made well-formed first, as HF tokenizers get it */
+    cs_bpe bpe;
+    cs_unigram unigram;
+    cs_trie user;
+    cs_normalizer norm;
+    cs_pretok pretok;
+    cs_added *added;
+    size_t n_added;
+    cs_trie added_raw, added_norm; /* index into `added`, found before and after normalising */
+    bool has_raw, has_norm;
+    cs_decoder dec;
+    int32_t bos, eos, unk, pad;
+    int32_t prefix[CS_MAX_EXTRA_IDS], suffix[CS_MAX_EXTRA_IDS];
+    size_t n_prefix, n_suffix;
+    char *files[CS_MAX_TOK_FILES];
+    size_t n_files;
+    uint64_t hash;
+};
+
+/* tokenizer_config.json and special_tokens_map.json, as far as they matter. Strings are borrowed from the JSON trees. */
+typedef struct cs_tok_config {
+    json_t *config, *map;               /* owned, may be NULL */
+    const char *bos, *eos, *unk, *pad;  /* NULL = not given */
+    int add_bos, add_eos, legacy;       /* -1 = not given */
+    int add_prefix_space;
+} cs_tok_config;
+
+/* Each loader fills a zeroed tokenizer whose `mem` is initialised, from a whole file; bytes need not outlive the call.
+ * `name` is for messages. CS_E_FORMAT, CS_E_NOMEM. */
+cs_status cs_tok_load_spm(cs_tokenizer *t, const uint8_t *bytes, size_t len, const char *name, const cs_tok_config *cfg, cs_error *err);
+cs_status cs_tok_load_llama2c(cs_tokenizer *t, const uint8_t *bytes, size_t len, const char *name, cs_error *err);
+cs_status cs_tok_load_json(cs_tokenizer *t, const char *bytes, size_t len, const char *name, const cs_tok_config *cfg, cs_error *err);
+/* GPT-2's pair of files. */
+cs_status cs_tok_load_gpt2(cs_tokenizer *t, const cs_bytes vocab, const cs_bytes merges, const char *vocab_name, const char *merges_name,
+                           const cs_tok_config *cfg, cs_error *err);
+
+/* Steps that loaders share. */
+/* Builds the two tries from t->added; call when the normaliser is complete. */
+cs_status cs_tok_index_added(cs_tokenizer *t, cs_error *err);
+/* A copy in t->mem; text NULL = out of memory. */
+cs_bytes cs_tok_keep(cs_tokenizer *t, const char *text, size_t len);
+/* Bytes of the piece by GPT-2's alphabet: the byte that a code point stands for, -1 = none. */
+int cs_byte_level_value(uint32_t cp);
+
+/* One piece into the stream; keep_special as in cs_tokenizer_decode. */
+void cs_tok_push_piece(const cs_tokenizer *t, cs_detok *d, int32_t id, bool keep_special, cs_str *out);
+
+/* Tokenizers from memory, for tests and fuzzing; kind: "spm", "llama2c", "json". */
+cs_status cs_tokenizer_create_from_bytes(const char *kind, const uint8_t *bytes, size_t len, const char *name, cs_tokenizer **out, cs_error *err);
+
+#endif

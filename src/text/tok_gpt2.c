@@ -1,0 +1,95 @@
+/* GPT-2's pair of files: vocab.json {"piece": id} and merges.txt, one "a b" a line after an optional "#version" line. */
+#include "fmt/json.h"
+#include "text/tok_json.h"
+
+#include <string.h>
+
+static cs_status read_merges(cs_tokenizer *t, cs_bytes text, const char *name, cs_error *err)
+{
+    size_t lines = 0, rank = 0, line_no = 0;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.text[i] == '\n';
+    CS_TRY(cs_bpe_init_pairs(&t->bpe, &t->mem, lines + 1, err));
+    for (size_t at = 0, end; at < text.len; at = end + 1) {
+        const char *line = text.text + at, *stop = memchr(line, '\n', text.len - at);
+        end = stop ? (size_t)(stop - text.text) : text.len;
+        size_t n = end - at;
+        line_no++;
+        n -= n > 0 && line[n - 1] == '\r';
+        if (n == 0 || (line_no == 1 && n >= 8 && memcmp(line, "#version", 8) == 0))
+            continue;
+        const char *space = memchr(line, ' ', n);
+        size_t left = space ? (size_t)(space - line) : 0;
+        if (left == 0 || left + 1 == n || memchr(space + 1, ' ', n - left - 1))
+            return cs_fail(err, CS_E_FORMAT, "%s:%zu: expected two pieces with a blank between them", name, line_no);
+        CS_TRY(cs_tok_add_merge(t, (cs_bytes){line, left}, (cs_bytes){space + 1, n - left - 1}, rank++, name, err));
+    }
+    return CS_OK;
+}
+
+static cs_status read_vocab(cs_tokenizer *t, const json_t *vocab, const char *name, cs_error *err)
+{
+    const char *key;
+    json_t *v;
+    int64_t n = (int64_t)json_object_size(vocab);
+    if (n == 0 || n > INT32_MAX)
+        return cs_fail(err, CS_E_FORMAT, "%s: expected an object of pieces with ids", name);
+    CS_TRY(cs_vocab_init(&t->vocab, &t->mem, (int32_t)n, err));
+    json_object_foreach((json_t *)vocab, key, v) {
+        int64_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (id < 0 || id >= n || t->vocab.pieces[id].type != 0)
+            return cs_fail(err, CS_E_FORMAT, "%s: \"%s\": id is not in 0..%lld or taken twice", name, key, (long long)n - 1);
+        cs_bytes text = cs_tok_keep(t, key, strlen(key));
+        if (!text.text)
+            return cs_fail_nomem(err, text.len, "a vocabulary");
+        t->vocab.pieces[id] = (cs_piece){.text = text.text, .len = (uint32_t)text.len, .type = CS_PIECE_NORMAL};
+        if (text.len > 0)
+            cs_vocab_index(&t->vocab, (int32_t)id);
+    }
+    return CS_OK;
+}
+
+/* The special tokens named by the configuration, else <|endoftext|>, are found in the text. */
+static cs_status add_specials(cs_tokenizer *t, const cs_tok_config *cfg, cs_error *err)
+{
+    const char *names[] = {cfg->bos, cfg->eos, cfg->unk, cfg->pad, "<|endoftext|>"};
+    t->added = cs_arena_calloc(&t->mem, 5, sizeof *t->added);
+    if (!t->added)
+        return cs_fail_nomem(err, 5 * sizeof *t->added, "added tokens");
+    for (size_t i = 0; i < 5; i++) {
+        int32_t id = names[i] ? cs_vocab_find(&t->vocab, names[i], strlen(names[i])) : -1;
+        if (id < 0 || t->vocab.pieces[id].special)
+            continue;
+        t->vocab.pieces[id].special = true;
+        t->added[t->n_added++] = (cs_added){.id = id, .special = true, .content = {t->vocab.pieces[id].text, t->vocab.pieces[id].len}};
+    }
+    return cs_tok_index_added(t, err);
+}
+
+static cs_status load_parsed(cs_tokenizer *t, const json_t *vocab, cs_bytes merges, const char *vocab_name, const char *merges_name,
+                             const cs_tok_config *cfg, cs_error *err)
+{
+    CS_TRY(read_vocab(t, vocab, vocab_name, err));
+    t->bpe.kind = CS_BPE_PAIRS;
+    t->bpe.vocab = &t->vocab;
+    CS_TRY(read_merges(t, merges, merges_name, err));
+    cs_tok_set_byte_level(t);
+    t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){
+        .kind = CS_PRETOK_BYTE_LEVEL, .prefix = cfg->add_prefix_space == 1 ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER, .split = true};
+    t->dec = (cs_decoder){.byte_level = true, .bytes = CS_BYTES_LOSSY};
+    CS_TRY(add_specials(t, cfg, err));
+    cs_tok_guess_specials(t);
+    return CS_OK;
+}
+
+cs_status cs_tok_load_gpt2(cs_tokenizer *t, const cs_bytes vocab, const cs_bytes merges, const char *vocab_name, const char *merges_name,
+                           const cs_tok_config *cfg, cs_error *err)
+{
+    json_t *root = NULL;
+    t->bos = t->eos = t->pad = t->unk = -1;
+    t->lossy_input = true;
+    CS_TRY(cs_json_parse(vocab.text, vocab.len, vocab_name, &root, err));
+    cs_status status = load_parsed(t, root, merges, vocab_name, merges_name, cfg, err);
+    json_decref(root);
+    return status;
+}

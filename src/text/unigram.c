@@ -1,0 +1,101 @@
+/* Unigram segmentation. */
+#include "text/unigram.h"
+
+#include "text/utf8.h"
+
+#include <float.h>
+
+#define UNK_PENALTY 10.0f
+
+typedef struct best {
+    float score;
+    int32_t id;
+    uint32_t from; /* the path's last piece is text[from, here); UINT32_MAX = not reached */
+} best;
+
+cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err)
+{
+    size_t total = 0;
+    float lo = FLT_MAX, hi = -FLT_MAX;
+    *u = (cs_unigram){.vocab = vocab, .byte_fallback = byte_fallback};
+    for (int32_t i = 0; i < vocab->n; i++) {
+        const cs_piece *p = &vocab->pieces[i];
+        total += p->len;
+        if (p->type == CS_PIECE_NORMAL && p->score < lo)
+            lo = p->score;
+        if (p->type == CS_PIECE_NORMAL && p->score > hi)
+            hi = p->score;
+    }
+    u->max_score = hi;
+    u->unk_score = lo - UNK_PENALTY;
+    CS_TRY(cs_trie_init(&u->trie, arena, total, err));
+    for (int32_t i = 0; i < vocab->n; i++) {
+        const cs_piece *p = &vocab->pieces[i];
+        if (p->type == CS_PIECE_NORMAL || p->type == CS_PIECE_USER || p->type == CS_PIECE_UNUSED)
+            cs_trie_add(&u->trie, p->text, p->len, i);
+    }
+    return CS_OK;
+}
+
+static void offer(best *b, double score, int32_t id, size_t from)
+{
+    if (b->from == UINT32_MAX || score > b->score)
+        *b = (best){(float)score, id, (uint32_t)from};
+}
+
+/* Tries every piece that begins at text[at]. */
+static void extend(const cs_unigram *u, const char *text, size_t len, size_t at, best *path)
+{
+    float so_far = path[at].score;
+    size_t n = cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
+    bool single = false;
+    uint32_t node = 0;
+    n = n ? n : 1;
+    for (size_t i = at; i < len && (node = cs_trie_step(&u->trie, node, (uint8_t)text[i])) != 0; i++) {
+        int32_t id = u->trie.values[node];
+        if (id < 0 || u->vocab->pieces[id].type == CS_PIECE_UNUSED)
+            continue;
+        size_t covers = i + 1 - at;
+        double score = u->vocab->pieces[id].type == CS_PIECE_USER ? (double)((float)covers * u->max_score) - 0.1 : u->vocab->pieces[id].score;
+        offer(&path[i + 1], score + so_far, id, at);
+        single |= covers == n;
+    }
+    if (!single)
+        offer(&path[at + n], (double)(u->unk_score + so_far), -1, at);
+}
+
+cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_error *err)
+{
+    best *path = cs_malloc((len + 1) * sizeof *path);
+    if (!path)
+        return cs_fail_nomem(err, (len + 1) * sizeof *path, "unigram tokenization");
+    for (size_t i = 0; i <= len; i++)
+        path[i] = (best){0, -1, UINT32_MAX};
+    for (size_t at = 0, n; at < len; at += n) {
+        extend(u, text, len, at, path);
+        n = cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
+        n = n ? n : 1;
+    }
+    uint32_t end = (uint32_t)len, next = UINT32_MAX;
+    for (;;) { /* turn the back pointers round */
+        uint32_t from = path[end].from;
+        path[end].from = next;
+        next = end;
+        if (end == 0)
+            break;
+        end = from;
+    }
+    bool after_unk = false;
+    for (uint32_t at = 0; (next = path[at].from) != UINT32_MAX; at = next) {
+        bool unknown = path[next].id < 0;
+        for (uint32_t i = at; unknown && u->byte_fallback && i < next; i++)
+            cs_ids_push(out, u->vocab->byte_id[(uint8_t)text[i]]);
+        if (!unknown)
+            cs_ids_push(out, path[next].id);
+        else if (!u->byte_fallback && !after_unk)
+            cs_ids_push(out, u->vocab->unk);
+        after_unk = unknown;
+    }
+    cs_free(path);
+    return cs_ids_check(out, err);
+}

@@ -1,0 +1,22 @@
+/* SentencePiece's unigram model: the best-scoring path of pieces through a text (Viterbi, Kudo 2018), as the library's optimised encoder
+ * finds it: sums in f32, the first of equal paths wins. */
+#ifndef CS_TEXT_UNIGRAM_H
+#define CS_TEXT_UNIGRAM_H
+
+#include "base/str.h"
+#include "text/trie.h"
+#include "text/vocab.h"
+
+typedef struct cs_unigram {
+    const cs_vocab *vocab;
+    cs_trie trie;
+    float unk_score, max_score;
+    bool byte_fallback;
+} cs_unigram;
+
+/* From a complete vocabulary. CS_E_NOMEM, CS_E_FORMAT. */
+cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err);
+/* Appends the ids of well-formed UTF-8 text, len < 2^31. CS_E_NOMEM. */
+cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_error *err);
+
+#endif
