@@ -1,0 +1,379 @@
+/* Drives a cs_gemm_kind over blocks of K, M and N and over threads.
+ * W is packed once per version, whole, as panels of nr columns with all of K inside a panel: the large products read a kc block of a
+ * panel at a time, the thin ones (T <= mr, decoding) read every panel once from front to back, one sequential stream per thread.
+ * A (x, dy, dy^T) is packed block by block into memory of the thread that uses it; only for dW is B (x) packed by all threads together.
+ * K is never split over threads. Out of memory for a packed copy or the workspace: the reference product does the work. */
+#include "kern/cpu/gemm.h"
+
+#include "base/mem.h"
+
+#include <omp.h>
+
+enum {
+    NC = 1024,             /* columns of C per pass over an A block; bounds the f32 scratch of bf16 results */
+    NC_SHARED = 2048,      /* columns of the shared B block of wgrad */
+    PACK_STEP = 64,        /* inner elements packed at a time from columns, so that their cache lines stay in L1 */
+    SERIAL_FLOPS = 200000, /* below this a parallel region costs more than it saves */
+};
+
+/* One product as the blocks see it. A(i,k) is at a + i*lda + k, or a + k*lda + i when a_cols. */
+typedef struct product {
+    const cs_gemm_kind *g;
+    int64_t m, n, k;
+    const void *a;
+    int64_t lda;
+    bool a_cols;
+    const uint32_t *b; /* packed panels, panel_words apart */
+    int64_t panel_words;
+    const void *bias;
+    void *c;
+    int64_t ldc;
+    cs_dtype c_dtype;
+    int beta;
+} product;
+
+/* Memory of one thread. */
+typedef struct slice {
+    uint32_t *a;    /* packed A block */
+    uint32_t *wide; /* one B panel block widened */
+    float *c;       /* f32 scratch of a bf16 result */
+} slice;
+
+typedef struct range {
+    int64_t lo, hi;
+} range;
+
+/* Buffers are kept between calls of a thread: no allocation after the first step. Contents never outlive a call. */
+typedef struct workspace {
+    void *data;
+    size_t bytes;
+} workspace;
+static _Thread_local workspace kept;
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t round_up(int64_t a, int64_t unit)
+{
+    return (a + unit - 1) / unit * unit;
+}
+
+/* Words of a packed panel row count for k elements: A and B of one kind agree after widening. */
+static int64_t words_b(const cs_gemm_kind *g, int64_t k)
+{
+    return g->b_pairs ? (k + 1) / 2 : k;
+}
+
+static int64_t words_a(const cs_gemm_kind *g, int64_t k)
+{
+    return g->a_pairs ? (k + 1) / 2 : g->b_pairs ? (k + 1) / 2 * 2 : k;
+}
+
+static const void *element(const void *base, int64_t at, cs_dtype t)
+{
+    return (const char *)base + at * (int64_t)cs_dtype_size(t);
+}
+
+/* Part i of n of [0, total), in multiples of `unit`. */
+static range part(int64_t total, int64_t unit, int64_t n, int64_t i)
+{
+    int64_t units = (total + unit - 1) / unit;
+    return (range){min64(units * i / n * unit, total), min64(units * (i + 1) / n * unit, total)};
+}
+
+static void *work_take(size_t bytes)
+{
+    if (bytes > kept.bytes) {
+        cs_free(kept.data);
+        kept.bytes = 0;
+        kept.data = cs_alloc_aligned(bytes);
+        if (kept.data)
+            kept.bytes = bytes;
+    }
+    return kept.data;
+}
+
+/* Threads as a grid rows x columns over C: the shape with the least work for its largest cell, packing of A counted as 16 columns. */
+static int grid_rows(int threads, int64_t m, int64_t n, int nr)
+{
+    int best = 1;
+    int64_t best_cost = INT64_MAX;
+    for (int rows = 1; rows <= threads; rows++) {
+        if (threads % rows)
+            continue;
+        int cols = threads / rows;
+        int64_t cost = (m + rows - 1) / rows * ((n + nr - 1) / nr / cols + ((n + nr - 1) / nr % cols != 0)) * nr + (m + rows - 1) / rows * 16;
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = rows;
+        }
+    }
+    return best;
+}
+
+static int threads_for(int64_t m, int64_t n, int64_t k)
+{
+    return omp_in_parallel() || 2.0 * (double)m * (double)n * (double)k < SERIAL_FLOPS ? 1 : omp_get_max_threads();
+}
+
+/* --- packing -------------------------------------------------------------------------------------------------------------------- */
+
+/* Rows i0..i0+m of A, inner elements k0..k0+k, as panels of mr. */
+static void pack_a(const product *p, int64_t i0, int64_t m, int64_t k0, int64_t k, uint32_t *dst)
+{
+    const cs_gemm_kind *g = p->g;
+    int64_t panel = words_a(g, k) * g->mr;
+    if (!p->a_cols) {
+        for (int64_t i = 0; i < m; i += g->mr)
+            g->pack_a_rows(k, (int)min64(g->mr, m - i), element(p->a, (i0 + i) * p->lda + k0, g->store), p->lda, g->mr, dst + i / g->mr * panel);
+        return;
+    }
+    for (int64_t s = 0; s < k; s += PACK_STEP)
+        for (int64_t i = 0; i < m; i += g->mr)
+            g->pack_a_cols(min64(PACK_STEP, k - s), (int)min64(g->mr, m - i), element(p->a, (k0 + s) * p->lda + i0 + i, g->store), p->lda, g->mr,
+                           dst + i / g->mr * panel + words_a(g, s) * g->mr);
+}
+
+/* Panel j of B: columns from j*nr. b_rows: B(k, j) at src + j*ld + k (W for y = x W^T); otherwise at src + k*ld + j. */
+static void pack_b_panel(const cs_gemm_kind *g, const void *src, int64_t ld, bool b_rows, int64_t n, int64_t k, int64_t j, uint32_t *dst)
+{
+    int cols = (int)min64(g->nr, n - j * g->nr);
+    if (b_rows)
+        g->pack_b_rows(k, cols, element(src, j * g->nr * ld, g->store), ld, g->nr, dst);
+    else
+        g->pack_b_cols(k, cols, element(src, j * g->nr, g->store), ld, g->nr, dst);
+}
+
+/* The packed form of W for y = x W^T (form 0) or dx = dy W (form 1), repacked when the version changed. NULL when out of memory. */
+static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int form)
+{
+    int64_t n = form == 0 ? w->rows : w->cols, k = form == 0 ? w->cols : w->rows;
+    int64_t panels = (n + g->nr - 1) / g->nr, panel = words_b(g, k) * g->nr;
+    if (w->pack[form] && w->pack_version[form] == w->version)
+        return w->pack[form];
+    if (!w->pack[form]) {
+        size_t bytes;
+        if (!cs_mul_checked((size_t)(panels * 4), (size_t)panel, &bytes))
+            return NULL;
+        w->pack[form] = cs_alloc_aligned(bytes);
+        if (!w->pack[form])
+            return NULL;
+    }
+    uint32_t *dst = w->pack[form];
+    int threads = threads_for(n, k, 16);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t j = 0; j < panels; j++)
+        pack_b_panel(g, w->data, w->ld, form == 0, n, k, j, dst + j * panel);
+    w->pack_version[form] = w->version;
+    return dst;
+}
+
+void cs_gemm_run_release(cs_weight *w)
+{
+    for (int form = 0; form < 2; form++) {
+        cs_free(w->pack[form]);
+        w->pack[form] = NULL;
+        w->pack_version[form] = 0;
+    }
+}
+
+/* --- one micro-tile ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct step {
+    int64_t words; /* of this K block */
+    bool first, last, stream;
+    int pw;
+} step;
+
+/* C(i, j) of mr x nr gets the sum over one K block. `scratch` (row stride lds) holds the f32 sums of a bf16 result between blocks. */
+static void do_tile(const product *p, const step *s, const uint32_t *a, const uint32_t *b, int64_t i, int64_t j, int mr, int nr, float *scratch,
+                    int64_t lds)
+{
+    const cs_gemm_kind *g = p->g;
+    bool direct = p->c_dtype == CS_F32, add = !s->first || p->beta || p->bias;
+    char *y = (char *)p->c + (i * p->ldc + j) * (int64_t)cs_dtype_size(p->c_dtype);
+    float *c = direct ? (float *)y : scratch;
+    int64_t ldc = direct ? p->ldc : lds;
+    if (s->first && (p->bias || (p->beta && !direct)))
+        g->start(mr, nr, p->bias ? element(p->bias, j, g->store) : NULL, y, p->ldc, p->c_dtype, p->beta, c, ldc);
+    (s->stream ? g->tile_stream : g->tile)(s->words, a, s->pw, b, c, ldc, mr, nr, add);
+    if (s->last && !direct)
+        g->round(mr, nr, c, ldc, (cs_bf16 *)y, p->ldc);
+}
+
+/* --- large products ------------------------------------------------------------------------------------------------------------- */
+
+/* Rows [i0, i0+m) and columns [j0, j0+n) over the K block [k0, k0+k): A is packed in `mem->a`, B block starts at word `b` of each panel. */
+static void do_block(const product *p, const slice *mem, const step *s, range rows, range cols, const uint32_t *b, int64_t panel_words)
+{
+    const cs_gemm_kind *g = p->g;
+    int64_t m = rows.hi - rows.lo, panels = (m + g->mr - 1) / g->mr;
+    int64_t lds = s->first && s->last ? g->nr : NC;
+    for (int64_t j = cols.lo; j < cols.hi; j += g->nr) {
+        const uint32_t *panel = b + j / g->nr * panel_words;
+        int nr = (int)min64(g->nr, cols.hi - j);
+        if (g->widen) {
+            g->widen(s->words / 2, panel, mem->wide);
+            panel = mem->wide;
+        }
+        for (int64_t q = 0; q < panels; q++) {
+            int64_t i = q * g->mr;
+            float *scratch = mem->c + (lds == NC ? i * lds + j - cols.lo : 0);
+            do_tile(p, s, mem->a + q * s->words * g->mr, panel, rows.lo + i, j, (int)min64(g->mr, m - i), nr, scratch, lds);
+        }
+    }
+}
+
+/* One thread's cell of C, B packed whole. */
+static void do_cell(const product *p, const slice *mem, range rows, range cols)
+{
+    const cs_gemm_kind *g = p->g;
+    int64_t n_blocks = (rows.hi - rows.lo + g->mc - 1) / g->mc;
+    for (int64_t j = cols.lo; j < cols.hi; j += NC) {
+        range jc = {j, min64(cols.hi, j + NC)};
+        for (int64_t blk = 0; blk < n_blocks; blk++) {
+            range ic = part(rows.hi - rows.lo, g->mr, n_blocks, blk);
+            ic.lo += rows.lo;
+            ic.hi += rows.lo;
+            for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
+                int64_t k = min64(g->kc, p->k - k0);
+                step s = {words_a(g, k), k0 == 0, k0 + k == p->k, false, g->mr};
+                pack_a(p, ic.lo, ic.hi - ic.lo, k0, k, mem->a);
+                do_block(p, mem, &s, ic, jc, p->b + words_b(g, k0) * g->nr, p->panel_words);
+            }
+        }
+    }
+}
+
+static size_t slice_bytes(const cs_gemm_kind *g, int64_t k, bool scratch)
+{
+    int64_t kw = words_a(g, min64(k, g->kc)), rows = round_up(g->mc, g->mr);
+    int64_t words = kw * rows + kw * g->nr + (scratch ? rows * NC : g->mr * g->nr);
+    return (size_t)round_up(words * 4, 4096);
+}
+
+static slice slice_at(const cs_gemm_kind *g, int64_t k, void *base)
+{
+    int64_t kw = words_a(g, min64(k, g->kc));
+    slice s = {base, NULL, NULL};
+    s.wide = s.a + kw * round_up(g->mc, g->mr);
+    s.c = (float *)(s.wide + kw * g->nr);
+    return s;
+}
+
+static bool run_large(const product *p)
+{
+    const cs_gemm_kind *g = p->g;
+    int threads = threads_for(p->m, p->n, p->k), rows = grid_rows(threads, p->m, p->n, g->nr), cols = threads / rows;
+    size_t bytes = slice_bytes(g, p->k, p->c_dtype != CS_F32 && p->k > g->kc);
+    char *base = work_take(bytes * (size_t)threads);
+    if (!base)
+        return false;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int t = 0; t < threads; t++) {
+        slice mem = slice_at(g, p->k, base + bytes * (size_t)t);
+        do_cell(p, &mem, part(p->m, 1, rows, t / cols), part(p->n, g->nr, cols, t % cols));
+    }
+    return true;
+}
+
+/* --- thin products: at most mr rows, bound by reading B ------------------------------------------------------------------------- */
+
+static bool run_thin(const product *p)
+{
+    const cs_gemm_kind *g = p->g;
+    uint32_t *a = work_take((size_t)(words_a(g, p->k) * p->m) * 4);
+    if (!a)
+        return false;
+    g->pack_a_rows(p->k, (int)p->m, p->a, p->lda, (int)p->m, a);
+    int64_t panels = (p->n + g->nr - 1) / g->nr;
+    int threads = threads_for(p->m, p->n, p->k);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t j = 0; j < panels; j++) {
+        float scratch[CS_GEMM_MAX_TILE];
+        for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
+            int64_t k = min64(g->kc, p->k - k0);
+            step s = {words_a(g, k), k0 == 0, k0 + k == p->k, true, (int)p->m};
+            do_tile(p, &s, a + words_a(g, k0) * p->m, p->b + j * p->panel_words + words_b(g, k0) * g->nr, 0, j * g->nr, (int)p->m,
+                    (int)min64(g->nr, p->n - j * g->nr), scratch, g->nr);
+        }
+    }
+    return true;
+}
+
+static bool run(const product *p)
+{
+    return p->m <= p->g->mr ? run_thin(p) : run_large(p);
+}
+
+/* --- the three forms ------------------------------------------------------------------------------------------------------------ */
+
+void cs_gemm_run_fwd(const cs_gemm_kind *g, int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy,
+                     cs_dtype y_dtype, int beta)
+{
+    if (T <= 0 || w->rows <= 0)
+        return;
+    product p = {g, T, w->rows, w->cols, x, ldx, false, packed_weight(g, w, 0), words_b(g, w->cols) * g->nr, bias, y, ldy, y_dtype, beta};
+    if (!p.b || !run(&p))
+        cs_kernels_ref(g->store)->gemm_fwd(T, x, ldx, w, bias, y, ldy, y_dtype, beta);
+}
+
+void cs_gemm_run_dgrad(const cs_gemm_kind *g, int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
+{
+    if (T <= 0 || w->cols <= 0)
+        return;
+    product p = {g, T, w->cols, w->rows, dy, ldy, false, packed_weight(g, w, 1), words_b(g, w->rows) * g->nr, NULL, dx, ldx, g->store, beta};
+    if (!p.b || !run(&p))
+        cs_kernels_ref(g->store)->gemm_dgrad(T, dy, ldy, w, dx, ldx, beta);
+}
+
+/* All threads pack one block of x together, then each multiplies it with the columns of dy that belong to its rows of dW. */
+static void wgrad_cell(const product *p, const slice *mem, uint32_t *shared, const void *x, int64_t ldx, int thread, int threads)
+{
+    const cs_gemm_kind *g = p->g;
+    for (int64_t j = 0; j < p->n; j += NC_SHARED) {
+        range jc = {0, min64(p->n - j, NC_SHARED)};
+        product q = *p;
+        q.c = (float *)p->c + j;
+        int rows = grid_rows(threads, p->m, jc.hi, g->nr), cols = threads / rows;
+        range mine = part(p->m, 1, rows, thread / cols), mine_cols = part(jc.hi, g->nr, cols, thread % cols);
+        for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
+            int64_t k = min64(g->kc, p->k - k0), panel = words_b(g, k) * g->nr, n_blocks = (mine.hi - mine.lo + g->mc - 1) / g->mc;
+            step s = {words_a(g, k), false, false, false, g->mr};
+#pragma omp for schedule(static)
+            for (int64_t b = 0; b < (jc.hi + g->nr - 1) / g->nr; b++)
+                pack_b_panel(g, element(x, k0 * ldx + j, g->store), ldx, false, jc.hi, k, b, shared + b * panel);
+            for (int64_t blk = 0; blk < n_blocks; blk++) {
+                range ic = part(mine.hi - mine.lo, g->mr, n_blocks, blk);
+                ic.lo += mine.lo;
+                ic.hi += mine.lo;
+                pack_a(&q, ic.lo, ic.hi - ic.lo, k0, k, mem->a);
+                do_block(&q, mem, &s, ic, mine_cols, shared, panel);
+            }
+#pragma omp barrier
+        }
+    }
+}
+
+void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
+{
+    if (T <= 0 || N <= 0 || K <= 0)
+        return;
+    product p = {g, N, K, T, dy, ldy, true, NULL, 0, NULL, dw, K, CS_F32, 1};
+    int threads = threads_for(T, N, K);
+    size_t bytes = slice_bytes(g, T, false);
+    size_t shared = (size_t)round_up(words_b(g, min64(T, g->kc)) * round_up(min64(K, NC_SHARED), g->nr) * 4, 4096);
+    char *base = work_take(shared + bytes * (size_t)threads);
+    if (!base) {
+        cs_kernels_ref(g->store)->gemm_wgrad(T, N, K, dy, ldy, x, ldx, dw);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    {
+        int t = omp_get_thread_num(), n = omp_get_num_threads();
+        slice mem = slice_at(g, T, base + shared + bytes * (size_t)t);
+        wgrad_cell(&p, &mem, (uint32_t *)base, x, ldx, t, n);
+    }
+}
