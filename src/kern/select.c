@@ -10,7 +10,7 @@
 #include <cpuid.h>
 #endif
 
-enum { N_STORE = 2, N_LEVEL = 2, N_GEMM = 2 }; /* {f32, bf16} x {avx2, avx512} x {own, onednn} */
+enum { N_STORE = 2, N_LEVEL = 2, N_GEMM = 3 }; /* {f32, bf16} x {avx2, avx512} x gemm_names */
 
 typedef struct table_set {
     cs_isa isa;
@@ -22,15 +22,15 @@ typedef struct table_set {
 static table_set tables;
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static const char *const gemm_names[N_GEMM] = {"own", "onednn"};
+static const char *const gemm_names[N_GEMM] = {"own", "own-f32", "onednn"};
 static const char *const level_names[N_LEVEL] = {"avx2", "avx512"};
 static void (*const vector_install[N_STORE][N_LEVEL])(cs_kernels *) = {
     {cs_cpu_install_f32_avx2, cs_cpu_install_f32_avx512},
     {cs_cpu_install_bf16_avx2, cs_cpu_install_bf16_avx512},
 };
 static const char *const table_names[N_STORE][N_LEVEL][N_GEMM] = {
-    {{"f32-avx2-own", "f32-avx2-onednn"}, {"f32-avx512-own", "f32-avx512-onednn"}},
-    {{"bf16-avx2-own", "bf16-avx2-onednn"}, {"bf16-avx512-own", "bf16-avx512-onednn"}},
+    {{"f32-avx2-own", NULL, "f32-avx2-onednn"}, {"f32-avx512-own", NULL, "f32-avx512-onednn"}},
+    {{"bf16-avx2-own", NULL, "bf16-avx2-onednn"}, {"bf16-avx512-own", "bf16-avx512-own-f32", "bf16-avx512-onednn"}},
 };
 
 #if defined(__x86_64__)
@@ -122,17 +122,26 @@ static cs_status find_gemm(const table_set *set, const char *gemm, int store, in
 {
     const bool *present = set->present[store][level];
     const cs_kernels *t = set->cpu[store][level];
-    if (strcmp(gemm, "auto") == 0)
-        gemm = present[1] ? cs_cpu_gemm_measure(&t[0], &t[1]) : "own";
+    if (strcmp(gemm, "auto") == 0) {
+        const cs_kernels *candidates[N_GEMM];
+        int which[N_GEMM], n = 0;
+        for (int i = 0; i < N_GEMM; i++)
+            if (present[i]) {
+                candidates[n] = &t[i];
+                which[n++] = i;
+            }
+        *index = which[cs_cpu_gemm_measure(candidates, n)];
+        return CS_OK;
+    }
     for (int i = 0; i < N_GEMM; i++) {
         if (strcmp(gemm, gemm_names[i]) != 0)
             continue;
         if (!present[i])
-            return cs_fail(err, CS_E_USAGE, "matrix products '%s': not in this build", gemm);
+            return cs_fail(err, CS_E_USAGE, "matrix products '%s': not in this build or not for this CPU and type", gemm);
         *index = i;
         return CS_OK;
     }
-    return cs_fail(err, CS_E_USAGE, "matrix products '%s': expected auto, own or onednn", gemm);
+    return cs_fail(err, CS_E_USAGE, "matrix products '%s': expected auto, own, own-f32 or onednn", gemm);
 }
 
 cs_status cs_kernels_select(const cs_kernels_request *req, const cs_kernels **out, const char **gemm_chosen, cs_error *err)

@@ -108,14 +108,15 @@ typedef struct cs_kernels {
 const cs_kernels *cs_kernels_ref(cs_dtype store);
 
 /* How a table may be asked for. `isa`: "auto", "ref", "avx2", "avx512" (an ISA this CPU lacks: CS_E_USAGE). `gemm`: "auto" (a short
- * measurement decides), "own", "onednn" (not in this build: CS_E_USAGE). */
+ * measurement decides), "own", "own-f32" (bf16 in memory, f32 arithmetic, on a CPU whose "own" is the bf16 dot product), "onednn" (not in
+ * this build or not for this CPU and type: CS_E_USAGE). */
 typedef struct cs_kernels_request {
     cs_dtype store;
     const char *isa, *gemm;
 } cs_kernels_request;
 
 /* The table to use: CPU kernels laid over the reference. f64 always gets the reference (with a faster GEMM loop of the same sums).
- * *gemm_chosen (may be NULL) gets "own" or "onednn": recorded in trainer/state.json and asked for again on resume. */
+ * *gemm_chosen (may be NULL) gets "own", "own-f32" or "onednn": recorded in trainer/state.json and asked for again on resume. */
 cs_status cs_kernels_select(const cs_kernels_request *req, const cs_kernels **out, const char **gemm_chosen, cs_error *err);
 
 /* "avx512+bf16", "avx2", "generic": what run-time dispatch found on this CPU. */

@@ -17,12 +17,13 @@ typedef enum cs_isa {
 cs_isa cs_cpu_detect(void);
 
 /* Sets gemm_fwd, gemm_dgrad, gemm_wgrad and weight_release of `table` (table->store says f32 or bf16) for code up to `isa`.
- * gemm: "own" or "onednn". Returns false, table untouched, when this build has no such product ("onednn" without oneDNN). */
+ * gemm: "own" (on a CPU with bf16 dot products: those), "own-f32" (bf16 in memory, f32 arithmetic, where "own" is the other) or
+ * "onednn". Returns false, table untouched, when this build or `isa` has no such product. */
 bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);
 
-/* Times the products of both tables (same store type) on shapes of a transformer layer, a few milliseconds in all, and returns
- * "own" or "onednn". Both are valid; results differ in rounding only. */
-const char *cs_cpu_gemm_measure(const cs_kernels *own, const cs_kernels *onednn);
+/* Times the products of n <= 4 tables of one store type on a shape of a transformer layer, some 20 ms in all, and returns the index of
+ * the fastest. All are valid; results differ in rounding only. */
+int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n);
 
 /* Everything but the products, for a table of that store type. No-op in a build for another CPU. */
 void cs_cpu_install_f32_avx2(cs_kernels *table);

@@ -1,16 +1,104 @@
-/* Choice between matrix products of the CPU back end. */
+/* Choice between the matrix products of the CPU back end. */
+#include "kern/cpu/cpu.h"
+#include "kern/cpu/gemm.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
 #include <string.h>
 
-#include "kern/cpu/cpu.h"
+/* The row for (store, isa, gemm), NULL when this build or CPU has none. "own-f32" exists only where "own" is the bf16 dot product. */
+static const cs_gemm_ops *find_ops(cs_dtype store, cs_isa isa, const char *gemm)
+{
+#if defined(__x86_64__)
+    bool f32 = store == CS_F32;
+    if (strcmp(gemm, "own") == 0 && isa == CS_ISA_AVX2)
+        return f32 ? &cs_gemm_f32_avx2 : &cs_gemm_bf16_avx2;
+    if (strcmp(gemm, "own") == 0 && isa == CS_ISA_AVX512)
+        return f32 ? &cs_gemm_f32_avx512 : &cs_gemm_bf16_avx512;
+    if (strcmp(gemm, "own") == 0 && isa == CS_ISA_AVX512BF16)
+        return f32 ? &cs_gemm_f32_avx512 : &cs_gemm_bf16_dot;
+    if (strcmp(gemm, "own-f32") == 0 && isa == CS_ISA_AVX512BF16 && !f32)
+        return &cs_gemm_bf16_avx512;
+#endif
+#ifdef CS_HAVE_DNNL
+    if (strcmp(gemm, "onednn") == 0)
+        return cs_gemm_dnnl(store, isa);
+#endif
+    (void)store, (void)isa;
+    return NULL;
+}
 
 bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm)
 {
-    (void)table, (void)isa;
-    return strcmp(gemm, "own") == 0; /* the reference product stays */
+    const cs_gemm_ops *ops = find_ops(table->store, isa, gemm);
+    if (!ops)
+        return false;
+    table->gemm_fwd = ops->fwd;
+    table->gemm_dgrad = ops->dgrad;
+    table->gemm_wgrad = ops->wgrad;
+    table->weight_release = ops->release;
+    return true;
 }
 
-const char *cs_cpu_gemm_measure(const cs_kernels *own, const cs_kernels *onednn)
+/* --- which is fastest here -------------------------------------------------------------------------------------------------------- */
+
+enum { SHAPE_T = 192, SHAPE_N = 768, SHAPE_K = 512, ROUNDS = 4 };
+
+typedef struct trial {
+    void *x, *y, *w, *dw;
+} trial;
+
+/* Ones and minus ones: exact in every type, no denormals. */
+static void fill(void *p, int64_t n, cs_dtype t)
 {
-    (void)own, (void)onednn;
-    return "own";
+    for (int64_t i = 0; i < n; i++) {
+        float v = (i * 7 & 8) ? -1.0f : 1.0f;
+        if (t == CS_F32)
+            ((float *)p)[i] = v;
+        else
+            ((cs_bf16 *)p)[i] = cs_bf16_from_f32(v);
+    }
+}
+
+/* Seconds of one forward, dgrad and wgrad; packing of W is paid outside (once per optimizer step). */
+static double run_once(const cs_kernels *k, const trial *s, cs_weight *w)
+{
+    double start = cs_clock_now();
+    k->gemm_fwd(SHAPE_T, s->x, SHAPE_K, w, NULL, s->y, SHAPE_N, k->store, 0);
+    k->gemm_dgrad(SHAPE_T, s->y, SHAPE_N, w, s->x, SHAPE_K, 0);
+    k->gemm_wgrad(SHAPE_T, SHAPE_N, SHAPE_K, s->y, SHAPE_N, s->x, SHAPE_K, s->dw);
+    return cs_clock_now() - start;
+}
+
+int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
+{
+    enum { MAX = 4 };
+    double best[MAX];
+    cs_weight w[MAX];
+    int64_t xs = SHAPE_T * SHAPE_K, ys = SHAPE_T * SHAPE_N, ws = SHAPE_N * SHAPE_K;
+    trial s = {0};
+    float *all = n > 1 && n <= MAX ? cs_alloc_aligned((size_t)(xs + ys + 2 * ws) * 4) : NULL;
+    if (!all)
+        return 0;
+    s.x = all, s.y = all + xs, s.w = all + xs + ys, s.dw = all + xs + ys + ws;
+    memset(s.dw, 0, (size_t)ws * 4);
+    for (int i = 0; i < n; i++) {
+        w[i] = (cs_weight){.data = s.w, .dtype = tables[0]->store, .rows = SHAPE_N, .cols = SHAPE_K, .ld = SHAPE_K, .version = 1};
+        best[i] = 1e30;
+    }
+    fill(s.w, ws, tables[0]->store);
+    for (int round = 0; round < ROUNDS; round++) /* the first only warms up: packing, primitives, caches */
+        for (int i = 0; i < n; i++) {
+            fill(s.x, xs, tables[0]->store);
+            double t = run_once(tables[i], &s, &w[i]);
+            best[i] = round > 0 && t < best[i] ? t : best[i];
+        }
+    int choice = 0;
+    for (int i = 0; i < n; i++) {
+        tables[i]->weight_release(&w[i]);
+        choice = best[i] < 0.97 * best[choice] ? i : choice; /* a difference within the noise goes to the earlier one */
+    }
+    cs_free(all);
+    return choice;
 }

@@ -10,7 +10,7 @@
 #include <omp.h>
 
 enum {
-    NC = 1024,             /* columns of C per pass over an A block; bounds the f32 scratch of bf16 results */
+    NC = 1024,             /* most columns of a block of C; bounds the f32 scratch of bf16 results */
     NC_SHARED = 2048,      /* columns of the shared B block of wgrad */
     PACK_STEP = 64,        /* inner elements packed at a time from columns, so that their cache lines stay in L1 */
     SERIAL_FLOPS = 200000, /* below this a parallel region costs more than it saves */
@@ -95,22 +95,24 @@ static void *work_take(size_t bytes)
     return kept.data;
 }
 
-/* Threads as a grid rows x columns over C: the shape with the least work for its largest cell, packing of A counted as 16 columns. */
-static int grid_rows(int threads, int64_t m, int64_t n, int nr)
+/* C cut into row x column blocks, handed out one by one so that a thread whose core is shared with other work gets fewer. */
+typedef struct grid {
+    int64_t rows, cols;
+} grid;
+
+static grid cut(const cs_gemm_kind *g, int64_t m, int64_t n, int threads)
 {
-    int best = 1;
-    int64_t best_cost = INT64_MAX;
-    for (int rows = 1; rows <= threads; rows++) {
-        if (threads % rows)
-            continue;
-        int cols = threads / rows;
-        int64_t cost = (m + rows - 1) / rows * ((n + nr - 1) / nr / cols + ((n + nr - 1) / nr % cols != 0)) * nr + (m + rows - 1) / rows * 16;
-        if (cost < best_cost) {
-            best_cost = cost;
-            best = rows;
-        }
+    grid c = {(m + g->mc - 1) / g->mc, (n + NC - 1) / NC};
+    while (threads > 1 && c.rows * c.cols < 4 * threads) {
+        bool rows = m / c.rows >= 6 * g->mr, cols = n / c.cols >= 12 * g->nr;
+        if (cols && (!rows || n / c.cols >= 2 * (m / c.rows)))
+            c.cols++;
+        else if (rows)
+            c.rows++;
+        else
+            break;
     }
-    return best;
+    return c;
 }
 
 static int threads_for(int64_t m, int64_t n, int64_t k)
@@ -226,24 +228,15 @@ static void do_block(const product *p, const slice *mem, const step *s, range ro
     }
 }
 
-/* One thread's cell of C, B packed whole. */
+/* One block of C over all of K, B packed whole. */
 static void do_cell(const product *p, const slice *mem, range rows, range cols)
 {
     const cs_gemm_kind *g = p->g;
-    int64_t n_blocks = (rows.hi - rows.lo + g->mc - 1) / g->mc;
-    for (int64_t j = cols.lo; j < cols.hi; j += NC) {
-        range jc = {j, min64(cols.hi, j + NC)};
-        for (int64_t blk = 0; blk < n_blocks; blk++) {
-            range ic = part(rows.hi - rows.lo, g->mr, n_blocks, blk);
-            ic.lo += rows.lo;
-            ic.hi += rows.lo;
-            for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
-                int64_t k = min64(g->kc, p->k - k0);
-                step s = {words_a(g, k), k0 == 0, k0 + k == p->k, false, g->mr};
-                pack_a(p, ic.lo, ic.hi - ic.lo, k0, k, mem->a);
-                do_block(p, mem, &s, ic, jc, p->b + words_b(g, k0) * g->nr, p->panel_words);
-            }
-        }
+    for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
+        int64_t k = min64(g->kc, p->k - k0);
+        step s = {words_a(g, k), k0 == 0, k0 + k == p->k, false, g->mr};
+        pack_a(p, rows.lo, rows.hi - rows.lo, k0, k, mem->a);
+        do_block(p, mem, &s, rows, cols, p->b + words_b(g, k0) * g->nr, p->panel_words);
     }
 }
 
@@ -266,15 +259,16 @@ static slice slice_at(const cs_gemm_kind *g, int64_t k, void *base)
 static bool run_large(const product *p)
 {
     const cs_gemm_kind *g = p->g;
-    int threads = threads_for(p->m, p->n, p->k), rows = grid_rows(threads, p->m, p->n, g->nr), cols = threads / rows;
+    int threads = threads_for(p->m, p->n, p->k);
+    grid c = cut(g, p->m, p->n, threads);
     size_t bytes = slice_bytes(g, p->k, p->c_dtype != CS_F32 && p->k > g->kc);
     char *base = work_take(bytes * (size_t)threads);
     if (!base)
         return false;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int t = 0; t < threads; t++) {
-        slice mem = slice_at(g, p->k, base + bytes * (size_t)t);
-        do_cell(p, &mem, part(p->m, 1, rows, t / cols), part(p->n, g->nr, cols, t % cols));
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t i = 0; i < c.rows * c.cols; i++) {
+        slice mem = slice_at(g, p->k, base + bytes * (size_t)omp_get_thread_num());
+        do_cell(p, &mem, part(p->m, g->mr, c.rows, i / c.cols), part(p->n, g->nr, c.cols, i % c.cols));
     }
     return true;
 }
@@ -290,7 +284,8 @@ static bool run_thin(const product *p)
     g->pack_a_rows(p->k, (int)p->m, p->a, p->lda, (int)p->m, a);
     int64_t panels = (p->n + g->nr - 1) / g->nr;
     int threads = threads_for(p->m, p->n, p->k);
-#pragma omp parallel for schedule(static) num_threads(threads)
+    int64_t chunk = panels / (8 * threads) + 1;
+#pragma omp parallel for schedule(dynamic, chunk) num_threads(threads)
     for (int64_t j = 0; j < panels; j++) {
         float scratch[CS_GEMM_MAX_TILE];
         for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
@@ -329,30 +324,27 @@ void cs_gemm_run_dgrad(const cs_gemm_kind *g, int64_t T, const void *dy, int64_t
         cs_kernels_ref(g->store)->gemm_dgrad(T, dy, ldy, w, dx, ldx, beta);
 }
 
-/* All threads pack one block of x together, then each multiplies it with the columns of dy that belong to its rows of dW. */
-static void wgrad_cell(const product *p, const slice *mem, uint32_t *shared, const void *x, int64_t ldx, int thread, int threads)
+/* All threads pack one block of x together, then multiply it with blocks of columns of dy. */
+static void wgrad_part(const product *p, const slice *mem, uint32_t *shared, const void *x, int64_t ldx)
 {
     const cs_gemm_kind *g = p->g;
     for (int64_t j = 0; j < p->n; j += NC_SHARED) {
-        range jc = {0, min64(p->n - j, NC_SHARED)};
+        int64_t n = min64(p->n - j, NC_SHARED), panels = (n + g->nr - 1) / g->nr;
+        grid c = cut(g, p->m, n, omp_get_num_threads());
         product q = *p;
         q.c = (float *)p->c + j;
-        int rows = grid_rows(threads, p->m, jc.hi, g->nr), cols = threads / rows;
-        range mine = part(p->m, 1, rows, thread / cols), mine_cols = part(jc.hi, g->nr, cols, thread % cols);
         for (int64_t k0 = 0; k0 < p->k; k0 += g->kc) {
-            int64_t k = min64(g->kc, p->k - k0), panel = words_b(g, k) * g->nr, n_blocks = (mine.hi - mine.lo + g->mc - 1) / g->mc;
+            int64_t k = min64(g->kc, p->k - k0), panel = words_b(g, k) * g->nr;
             step s = {words_a(g, k), false, false, false, g->mr};
 #pragma omp for schedule(static)
-            for (int64_t b = 0; b < (jc.hi + g->nr - 1) / g->nr; b++)
-                pack_b_panel(g, element(x, k0 * ldx + j, g->store), ldx, false, jc.hi, k, b, shared + b * panel);
-            for (int64_t blk = 0; blk < n_blocks; blk++) {
-                range ic = part(mine.hi - mine.lo, g->mr, n_blocks, blk);
-                ic.lo += mine.lo;
-                ic.hi += mine.lo;
-                pack_a(&q, ic.lo, ic.hi - ic.lo, k0, k, mem->a);
-                do_block(&q, mem, &s, ic, mine_cols, shared, panel);
+            for (int64_t b = 0; b < panels; b++)
+                pack_b_panel(g, element(x, k0 * ldx + j, g->store), ldx, false, n, k, b, shared + b * panel);
+#pragma omp for schedule(dynamic)
+            for (int64_t i = 0; i < c.rows * c.cols; i++) {
+                range rows = part(p->m, g->mr, c.rows, i / c.cols);
+                pack_a(&q, rows.lo, rows.hi - rows.lo, k0, k, mem->a);
+                do_block(&q, mem, &s, rows, part(n, g->nr, c.cols, i % c.cols), shared, panel);
             }
-#pragma omp barrier
         }
     }
 }
@@ -372,8 +364,7 @@ void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, c
     }
 #pragma omp parallel num_threads(threads)
     {
-        int t = omp_get_thread_num(), n = omp_get_num_threads();
-        slice mem = slice_at(g, T, base + shared + bytes * (size_t)t);
-        wgrad_cell(&p, &mem, (uint32_t *)base, x, ldx, t, n);
+        slice mem = slice_at(g, T, base + shared + bytes * (size_t)omp_get_thread_num());
+        wgrad_part(&p, &mem, (uint32_t *)base, x, ldx);
     }
 }

@@ -7,7 +7,7 @@
 #ifndef CS_KERN_CPU_GEMM_H
 #define CS_KERN_CPU_GEMM_H
 
-#include "tensor/kernels.h"
+#include "kern/cpu/cpu.h"
 
 /* Packed panels are made of 32-bit words: an f32 value, or a pair of bf16 that are neighbours along K (the lower k in the low half).
  * A panel of width pw holds words [k][pw]. */
@@ -57,7 +57,8 @@ extern const cs_gemm_ops cs_gemm_f32_avx2, cs_gemm_f32_avx512;
 extern const cs_gemm_ops cs_gemm_bf16_avx2, cs_gemm_bf16_avx512; /* bf16 in memory, f32 arithmetic */
 extern const cs_gemm_ops cs_gemm_bf16_dot;                       /* vdpbf16ps */
 #ifdef CS_HAVE_DNNL
-extern const cs_gemm_ops cs_gemm_f32_dnnl, cs_gemm_bf16_dnnl;
+/* NULL when oneDNN has no fast product of this type for `isa`. */
+const cs_gemm_ops *cs_gemm_dnnl(cs_dtype store, cs_isa isa);
 #endif
 
 #endif

@@ -1,6 +1,7 @@
 /* AVX-512 micro-kernels with f32 arithmetic, 14 x 32: 28 accumulators, two registers of B, one of A. */
 #include "kern/cpu/gemm_pack.h"
 
+#if defined(__AVX512F__)
 #include "kern/cpu/gemm_avx512.h"
 
 enum { MR = 14, NR = 32 };
@@ -187,3 +188,4 @@ static void wgrad_bf16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t 
 
 const cs_gemm_ops cs_gemm_f32_avx512 = {fwd_f32, dgrad_f32, wgrad_f32, cs_gemm_run_release};
 const cs_gemm_ops cs_gemm_bf16_avx512 = {fwd_bf16, dgrad_bf16, wgrad_bf16, cs_gemm_run_release};
+#endif

@@ -1,6 +1,7 @@
 /* AVX512_BF16 micro-kernel, 14 x 32: vdpbf16ps adds the two products of a pair to an f32 accumulator. */
 #include "kern/cpu/gemm_pack.h"
 
+#if defined(__AVX512BF16__)
 #include "kern/cpu/gemm_avx512.h"
 
 enum { MR = 14, NR = 32 };
@@ -108,3 +109,4 @@ static void wgrad(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, 
 }
 
 const cs_gemm_ops cs_gemm_bf16_dot = {fwd, dgrad, wgrad, cs_gemm_run_release};
+#endif
