@@ -116,6 +116,15 @@ static cs_status apply_generation_config(generate_config *c, const cs_cli *cli, 
     return cs_sampling_check(s, err) == CS_OK ? CS_OK : cs_error_prefix(err, "%s", name);
 }
 
+/* Flags that change nothing are named. */
+static void note_unused(const generate_config *c, const cs_options *opt)
+{
+    static const char *const flags[] = {"temperature", "top-k", "top-p", "min-p", "seed"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && !c->sampling.do_sample; i++)
+        if (cs_options_given(opt, flags[i]) == 2)
+            cs_note("--%s has no effect without --do-sample", flags[i]);
+}
+
 static cs_status add_prompt(job *j, const char *text, size_t len, const char *what, cs_error *err)
 {
     if (j->n == j->cap) {
@@ -267,6 +276,7 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 {
     generate_config *c = config;
     CS_TRY(check_usage(c, cli, err));
+    note_unused(c, cli->options);
     job j = {.config = c, .json = cli->common->json || c->prompts};
     j.stream = !j.json && c->prompt.n == 1 && (c->stream || isatty(STDOUT_FILENO) == 1);
     cs_status s = generate_all(&j, c, cli, err);

@@ -104,7 +104,8 @@ static cs_status load(cs_engine *e, const cs_engine_options *o, bool with_tokeni
         CS_TRY(cs_engine_load_tokenizer(e, o->tokenizer, err));
     cs_model_options opt = {.kernels = {choose_dtype(o->dtype, spec.dtype), "auto", "auto"}, .n_pos = spec.max_pos};
     CS_TRY(cs_model_create(&spec, &opt, &e->model, err));
-    CS_TRY(cs_ckpt_load_weights(e->dir, &spec, &e->model->table, true, err));
+    bool checked = strcmp(e->dir, o->load) != 0; /* a run folder's newest complete checkpoint was found by its hashes */
+    CS_TRY(cs_ckpt_load_weights(e->dir, &spec, &e->model->table, !checked, err));
     return read_special(e, err);
 }
 

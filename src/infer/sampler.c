@@ -17,7 +17,7 @@ cs_sampling cs_sampling_default(void)
 cs_status cs_sampling_check(const cs_sampling *how, cs_error *err)
 {
     cs_error found = {0};
-    if (!(how->temperature > 0) || !isfinite(how->temperature))
+    if (!(how->temperature > 0 || (how->temperature == 0 && !how->do_sample)) || !isfinite(how->temperature))
         cs_fail_also(&found, CS_E_USAGE, "--temperature %g: must be above 0; leave --do-sample out for the most likely token", how->temperature);
     if (how->top_k < 0)
         cs_fail_also(&found, CS_E_USAGE, "--top-k %lld: must be 0 (all tokens) or more", (long long)how->top_k);

@@ -9,7 +9,7 @@
 
 typedef struct cs_sampling {
     bool do_sample;            /* false: the largest logit after the repetition penalty, lowest id first among equals */
-    double temperature;        /* > 0; logits are divided by it */
+    double temperature;        /* > 0; logits are divided by it. 0 is accepted without do_sample, where it says the same */
     int64_t top_k;             /* keeps the k largest and whatever equals the k-th; 0 = all */
     double top_p;              /* keeps the most likely tokens up to and including the one that reaches p; 1 = all */
     double min_p;              /* drops tokens less likely than min_p times the most likely one; 0 = none */

@@ -204,20 +204,23 @@ static void test_top_p_wide(void **state)
 static void test_check(void **state)
 {
     (void)state;
-    cs_sampling how = {.temperature = 0, .top_k = -1, .top_p = 0, .min_p = NAN, .repetition_penalty = -1};
+    cs_sampling how = {.do_sample = true, .temperature = 0, .top_k = -1, .top_p = 0, .min_p = NAN, .repetition_penalty = -1};
     cs_error err = {0};
     assert_int_equal(cs_sampling_check(&how, &err), CS_E_USAGE);
     int lines = 1;
     for (const char *p = err.msg; (p = strchr(p, '\n')) != NULL; p++)
         lines++;
     assert_int_equal(lines, 5);
+    how = cs_sampling_default();
+    how.temperature = 0;
+    assert_int_equal(cs_sampling_check(&how, &err), CS_OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transformers), cmocka_unit_test(test_by_hand), cmocka_unit_test(test_penalty_counts_once), cmocka_unit_test(test_greedy),
-        cmocka_unit_test(test_draw), cmocka_unit_test(test_top_p_wide), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_transformers), cmocka_unit_test(test_by_hand), cmocka_unit_test(test_penalty_counts_once),
+        cmocka_unit_test(test_greedy), cmocka_unit_test(test_draw), cmocka_unit_test(test_top_p_wide), cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
