@@ -13,7 +13,7 @@ if ! command -v mpirun >/dev/null || ! nm "$tests/test_comm" | grep -q ' MPI_Ini
 fi
 flags=
 mpirun --version 2>&1 | grep -q 'Open MPI' && flags='--oversubscribe --bind-to none'
-for t in ${*:-test_comm}; do
+for t in ${*:-test_comm test_dp}; do
     for n in 2 4; do
         # shellcheck disable=SC2086
         if mpirun $flags -n $n "$tests/$t"; then
