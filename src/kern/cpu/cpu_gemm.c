@@ -44,6 +44,7 @@ bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm)
 /* --- which is fastest here -------------------------------------------------------------------------------------------------------- */
 
 enum { SHAPE_T = 192, SHAPE_N = 768, SHAPE_K = 512, ROUNDS = 4 };
+#define BUDGET 0.03 /* seconds; after it no further round starts */
 
 typedef struct trial {
     void *x, *y, *w, *dw;
@@ -88,7 +89,8 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
         best[i] = 1e30;
     }
     fill(s.w, ws, tables[0]->store);
-    for (int round = 0; round < ROUNDS; round++) /* the first only warms up: packing, primitives, caches */
+    double start = cs_clock_now();
+    for (int round = 0; round < ROUNDS && (round < 2 || cs_clock_now() - start < BUDGET); round++) /* the first only warms up */
         for (int i = 0; i < n; i++) {
             fill(s.x, xs, tables[0]->store);
             double t = run_once(tables[i], &s, &w[i]);
@@ -97,7 +99,7 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
     int choice = 0;
     for (int i = 0; i < n; i++) {
         tables[i]->weight_release(&w[i]);
-        choice = best[i] < 0.97 * best[choice] ? i : choice; /* a difference within the noise goes to the earlier one */
+        choice = best[i] < 0.95 * best[choice] ? i : choice; /* a difference within the noise goes to the earlier one */
     }
     cs_free(all);
     return choice;
