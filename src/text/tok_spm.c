@@ -37,7 +37,8 @@ static cs_status spm_pieces(cs_tokenizer *t, const cs_spm *m, int32_t n, const c
             t->bos = piece_is(p, m->bos_piece) ? i : t->bos;
             t->eos = piece_is(p, m->eos_piece) ? i : t->eos;
             t->pad = piece_is(p, m->pad_piece) ? i : t->pad;
-        } else if (p->type != CS_PIECE_UNKNOWN) {
+        } else if (p->type != CS_PIECE_UNKNOWN && !(m->byte_fallback && p->text.len == 1 && p->text.text[0] == '\0')) {
+            /* (the library reads a NUL by its byte piece, never by a piece of its own) */
             int32_t other = cs_vocab_index(&t->vocab, i);
             if (other >= 0)
                 return cs_fail(err, CS_E_FORMAT, "%s: pieces %d and %d have the same text", name, other, i);

@@ -16,17 +16,14 @@ typedef struct best {
 cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err)
 {
     size_t total = 0;
-    float lo = FLT_MAX, hi = -FLT_MAX;
+    float lo = FLT_MAX;
     *u = (cs_unigram){.vocab = vocab, .byte_fallback = byte_fallback};
     for (int32_t i = 0; i < vocab->n; i++) {
         const cs_piece *p = &vocab->pieces[i];
         total += p->len;
         if (p->type == CS_PIECE_NORMAL && p->score < lo)
             lo = p->score;
-        if (p->type == CS_PIECE_NORMAL && p->score > hi)
-            hi = p->score;
     }
-    u->max_score = hi;
     u->unk_score = lo - UNK_PENALTY;
     CS_TRY(cs_trie_init(&u->trie, arena, total, err));
     for (int32_t i = 0; i < vocab->n; i++) {
@@ -37,10 +34,10 @@ cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab,
     return CS_OK;
 }
 
-static void offer(best *b, double score, int32_t id, size_t from)
+static void offer(best *b, float score, int32_t id, size_t from)
 {
     if (b->from == UINT32_MAX || score > b->score)
-        *b = (best){(float)score, id, (uint32_t)from};
+        *b = (best){score, id, (uint32_t)from};
 }
 
 /* Tries every piece that begins at text[at]. */
@@ -56,12 +53,13 @@ static void extend(const cs_unigram *u, const char *text, size_t len, size_t at,
         if (id < 0 || u->vocab->pieces[id].type == CS_PIECE_UNUSED)
             continue;
         size_t covers = i + 1 - at;
-        double score = u->vocab->pieces[id].type == CS_PIECE_USER ? (double)((float)covers * u->max_score) - 0.1 : u->vocab->pieces[id].score;
+        bool user = u->vocab->pieces[id].type == CS_PIECE_USER; /* a bonus above any log-probability, by length */
+        float score = user ? 0.1f * (float)(covers - 1) : u->vocab->pieces[id].score;
         offer(&path[i + 1], score + so_far, id, at);
         single |= covers == n;
     }
     if (!single)
-        offer(&path[at + n], (double)(u->unk_score + so_far), -1, at);
+        offer(&path[at + n], u->unk_score + so_far, -1, at);
 }
 
 cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_error *err)

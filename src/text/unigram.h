@@ -1,5 +1,5 @@
-/* SentencePiece's unigram model: the best-scoring path of pieces through a text (Viterbi, Kudo 2018), as the library's optimised encoder
- * finds it: sums in f32, the first of equal paths wins. */
+/* SentencePiece's unigram model: the best-scoring path of pieces through a text (Viterbi, Kudo 2018), as version 0.2.3 of the
+ * library finds it: sums in f32, the first of equal paths wins, a user-defined piece of n bytes scores (n - 1) / 10. */
 #ifndef CS_TEXT_UNIGRAM_H
 #define CS_TEXT_UNIGRAM_H
 
@@ -10,7 +10,7 @@
 typedef struct cs_unigram {
     const cs_vocab *vocab;
     cs_trie trie;
-    float unk_score, max_score;
+    float unk_score;
     bool byte_fallback;
 } cs_unigram;
 
