@@ -237,6 +237,10 @@ static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_
 static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
 {
     uint32_t before = NO_CODE_POINT, cp;
+    if (b->prefix >= 0) {
+        add_symbol(w, 0, 1, b->prefix, false);
+        before = ' ';
+    }
     for (size_t i = 0, n; i < len; i += n, before = cp) {
         for (n = 1; n < 4 && i + n < len && ((uint8_t)text[i + n] & 0xc0) == 0x80; n++)
             ;

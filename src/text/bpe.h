@@ -29,6 +29,7 @@ typedef struct cs_bpe {
     uint32_t border_mask;
     const cs_trie *user;         /* TEXT: pieces that are matched first and never merge; NULL = none */
     bool byte_fallback, fuse_unk, ignore_merges, has_unused;
+    int32_t prefix;              /* PIECES: the blank that goes in front of every text, -1 = none */
     bool byte_level;             /* PAIRS: every byte is a symbol of its own */
     int32_t byte_symbol[256];    /* byte_level: id of each byte, -1 = not in the vocabulary */
 } cs_bpe;

@@ -188,9 +188,7 @@ static cs_status llama2c_parsed(cs_tokenizer *t, const cs_llama2c_tok *f, cs_err
     t->bpe.vocab = &t->vocab;
     t->bpe.byte_fallback = true;
     CS_TRY(cs_bpe_init_borders(&t->bpe, &t->mem, err));
-    if (cs_vocab_find(&t->vocab, " ", 1) >= 0) {
-        t->norm.steps[t->norm.n_steps++] = (cs_norm_step){.kind = CS_NORM_PREPEND, .to = {" ", 1}};
-    }
+    t->bpe.prefix = cs_vocab_find(&t->vocab, " ", 1);
     /* Specials are found as <s> and </s>; the file spells them with line breaks. */
     static const char *const names[] = {"<unk>", "<s>", "</s>"};
     t->added = cs_arena_calloc(&t->mem, 3, sizeof *t->added);
