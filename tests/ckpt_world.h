@@ -17,8 +17,9 @@
 
 static inline cs_spec small_spec(bool tied)
 {
-    return (cs_spec){.family = &cs_family_llama, .vocab_size = 11, .hidden = 8, .ffn = 12, .n_layers = 2, .n_heads = 2, .n_kv_heads = 1, .head_dim = 4,
-                     .max_pos = 16, .norm_eps = 1e-5, .rope_theta = 10000, .init_std = 0.02, .tied_head = tied, .bos = 1, .eos = 2, .pad = -1, .dtype = CS_F32};
+    return (cs_spec){.family = &cs_family_llama, .vocab_size = 11, .hidden = 8, .ffn = 12, .n_layers = 2, .n_heads = 2, .n_kv_heads = 1,
+                     .head_dim = 4, .max_pos = 16, .norm_eps = 1e-5, .rope_theta = 10000, .init_std = 0.02, .tied_head = tied, .bos = 1, .eos = 2,
+                     .pad = -1, .dtype = CS_F32};
 }
 
 typedef struct world {
@@ -98,8 +99,8 @@ static inline void world_equal(const world *a, const world *b)
 
 static inline cs_ckpt_save_args save_args(const world *w, const char *run, int64_t iteration)
 {
-    return (cs_ckpt_save_args){.run_dir = run, .iteration = iteration, .spec = &w->spec, .table = &w->table, .opt = &w->opt, .state_json = "{\"step\": 7}\n",
-                               .run_id = "run", .tokenizer_hash = "0123"};
+    return (cs_ckpt_save_args){.run_dir = run, .iteration = iteration, .spec = &w->spec, .table = &w->table, .opt = &w->opt,
+                               .state_json = "{\"step\": 7}\n", .run_id = "run", .tokenizer_hash = "0123"};
 }
 
 static inline void must(cs_status s, const cs_error *err)
@@ -115,9 +116,12 @@ static inline void save(const world *w, const char *run, int64_t iteration)
     must(cs_ckpt_save(&a, cs_comm_self(), &err), &err);
 }
 
+/* In memory where the system has such a folder: these tests flush to disk thousands of times. */
 static inline void make_run(char *run, size_t n)
 {
     const char *base = getenv("TMPDIR");
+    if (!base && cs_io_kind("/dev/shm", NULL) == CS_FILE_DIR)
+        base = "/dev/shm";
     snprintf(run, n, "%s/cspeed_ckpt_XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(run));
 }

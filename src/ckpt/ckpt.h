@@ -1,6 +1,6 @@
-/* A checkpoint IS a Hugging Face folder (config.json, safetensors + index, tokenizer files, generation_config.json) plus trainer/ (optimizer state by HF
- * tensor name in unsharded layout, state.json) plus MANIFEST (size and xxh3-128 of every file). Any number of data-parallel ranks and any
- * optimizer sharding loads any other's. Every rank writes its own byte ranges. Order on disk (docs/design.md, F1-F7): shards -> fsync each ->
+/* A checkpoint IS a Hugging Face folder (config.json, safetensors + index, tokenizer files, generation_config.json) plus trainer/ (optimizer
+ * state by HF tensor name in unsharded layout, state.json) plus MANIFEST (size and xxh3-128 of every file). Any number of data-parallel ranks
+ * and any optimizer sharding loads any other's. Every rank writes its own byte ranges. Order on disk (docs/design.md, F1-F7): shards -> fsync each ->
  * hashes -> MANIFEST -> rename of the folder -> `latest` (symlink) and latest_checkpointed_iteration.txt -> only then are old ones pruned. */
 #ifndef CS_CKPT_CKPT_H
 #define CS_CKPT_CKPT_H
@@ -30,23 +30,24 @@ typedef struct cs_ckpt_save_args {
     size_t max_shard_bytes;      /* 0 = 5 GB, as Hugging Face */
 } cs_ckpt_save_args;
 
-/* Collective over c (the data-parallel group, whose ranks' [lo,hi) partition the table, or all hold [0,n)). On any failure: the same status on all ranks,
- * the temporary folder removed, older checkpoints untouched. If only `latest`, the tracker file or the flush behind the rename failed, the new
- * checkpoint is there and whole. A checkpoint of the same iteration is exchanged for the new one in one step. */
+/* Collective over c (the data-parallel group, whose ranks' [lo,hi) partition the table, or all hold [0,n)). On any failure: the same status on all
+ * ranks, the temporary folder removed, older checkpoints untouched. If only `latest`, the tracker file or the flush behind the rename failed, the
+ * new checkpoint is there and whole. A checkpoint of the same iteration is exchanged for the new one in one step. */
 cs_status cs_ckpt_save(const cs_ckpt_save_args *args, cs_comm *c, cs_error *err);
 
-/* Resolves --load PATH: an HF folder itself, a checkpoint, or a run folder's newest complete checkpoint (`latest` is a hint, the folders themselves decide).
- * Complete: a manifest, and every file with its length; with `fallback` the hashes too, and damaged ones are skipped with a warning. *dir_create is
- * cs_malloc'ed. None there: CS_E_IO; there are some, but none is complete: CS_E_CKPT. */
+/* Resolves --load PATH: an HF folder itself, a checkpoint, or a run folder's newest complete checkpoint (`latest` is a hint, the folders
+ * themselves decide). Complete: a manifest, and every file with its length; with `fallback` the hashes too, and damaged ones are skipped with a
+ * warning. *dir_create is cs_malloc'ed. None there: CS_E_IO; there are some, but none is complete: CS_E_CKPT. */
 cs_status cs_ckpt_resolve(const char *path, bool fallback, char **dir_create, cs_error *err);
 /* Reads dir/config.json into spec. */
 cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err);
-/* Fills table->store (converting from the file's dtype) and table->master if there is one. Missing tensor, wrong shape: CS_E_FORMAT (CS_E_CKPT with a manifest)
- * naming file and tensor; stray rotary_emb.inv_freq are ignored, other extra tensors are an error. Verifies against MANIFEST when `verify`. */
+/* Fills table->store (converting from the file's dtype) and table->master if there is one. Missing tensor, wrong shape: CS_E_FORMAT (CS_E_CKPT
+ * with a manifest) naming file and tensor; stray rotary_emb.inv_freq are ignored, other extra tensors are an error. Verifies against MANIFEST when
+ * `verify`. */
 cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_table *table, bool verify, cs_error *err);
-/* Fills opt (its own range) from dir/trainer, after checking its files against MANIFEST, and returns state.json parsed. opt NULL: only state.json. Master
- * values that the file does not hold (saved where the store was the master) come from the weights; where opt->master is NULL, masters in the file
- * go to the table's store. CS_E_IO when there is no trainer/ (weights only), CS_E_CKPT otherwise. */
+/* Fills opt (its own range) from dir/trainer, after checking its files against MANIFEST, and returns state.json parsed. opt NULL: only state.json.
+ * Master values that the file does not hold (saved where the store was the master) come from the weights; where opt->master is NULL, masters in
+ * the file go to the table's store. CS_E_IO when there is no trainer/ (weights only), CS_E_CKPT otherwise. */
 cs_status cs_ckpt_load_trainer(const char *dir, cs_param_table *table, cs_opt_state *opt, json_t **state_create, cs_error *err);
 /* Checks every file of dir against its MANIFEST; names damaged file and tensor. No MANIFEST: CS_E_CKPT. */
 cs_status cs_ckpt_verify(const char *dir, cs_error *err);

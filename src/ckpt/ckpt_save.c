@@ -42,7 +42,8 @@ static cs_status plan_files(saver *s, cs_error *err)
     const cs_param_table *t = s->a->table;
     int64_t n = cs_param_n_views(t), n_optim = 0;
     int kinds = s->a->opt && s->a->opt->master ? 3 : 2;
-    cs_st_entry *model = cs_arena_calloc(&s->names, (size_t)n, sizeof *model), *optim = cs_arena_calloc(&s->names, (size_t)n * N_KINDS, sizeof *optim);
+    cs_st_entry *model = cs_arena_calloc(&s->names, (size_t)n, sizeof *model);
+    cs_st_entry *optim = cs_arena_calloc(&s->names, (size_t)n * N_KINDS, sizeof *optim);
     if (!model || !optim)
         return cs_fail_nomem(err, (size_t)n * sizeof *model, "the list of tensors");
     for (int64_t i = 0; i < n; i++) {

@@ -63,8 +63,9 @@ static bool is_tokenizer_bin(const char *dir, const char *name)
 {
     char path[PATH_MAX];
     int64_t size = 0;
-    return ends_with(name, ".bin") && !strstr(name, "pytorch_model") && !strstr(name, "training_args") && cs_hf_path(path, sizeof path, dir, name, NULL) == CS_OK &&
-           cs_io_kind(path, &size) == CS_FILE_REGULAR && size < 64 << 20;
+    if (!ends_with(name, ".bin") || strstr(name, "pytorch_model") || strstr(name, "training_args"))
+        return false;
+    return cs_hf_path(path, sizeof path, dir, name, NULL) == CS_OK && cs_io_kind(path, &size) == CS_FILE_REGULAR && size < 64 << 20;
 }
 
 /* Copies the tokenizer files of a folder; *n_out counts them. */
@@ -166,8 +167,8 @@ static cs_status write_generation_config(const exporter *x, cs_error *err)
         CS_TRY(cs_hf_path(path, sizeof path, x->src->dir, "generation_config.json", err));
         return cs_io_kind(path, NULL) == CS_FILE_REGULAR ? copy_as(x, path, "generation_config.json", err) : CS_OK;
     }
-    int n = snprintf(text, sizeof text, "{\n  \"_from_model_config\": true,\n  \"bos_token_id\": %" PRId64 ",\n  \"eos_token_id\": %" PRId64 "\n}\n", s->bos,
-                     s->eos);
+    int n = snprintf(text, sizeof text, "{\n  \"_from_model_config\": true,\n  \"bos_token_id\": %" PRId64 ",\n  \"eos_token_id\": %" PRId64 "\n}\n",
+                     s->bos, s->eos);
     return write_file(x->temp, "generation_config.json", text, (size_t)n, err);
 }
 
@@ -232,7 +233,8 @@ static cs_status write_folder(exporter *x, cs_error *err)
     CS_TRY(cs_io_mkdirs(x->temp, err));
     int64_t left = cs_io_free_bytes(x->temp);
     if (left >= 0 && (uint64_t)left < x->plan.total_bytes)
-        return cs_fail(err, CS_E_IO, "%s: the weights need %zu bytes, %" PRId64 " are free; free some space", x->args->output, x->plan.total_bytes, left);
+        return cs_fail(err, CS_E_IO, "%s: the weights need %zu bytes, %" PRId64 " are free; free some space", x->args->output,
+                       x->plan.total_bytes, left);
     CS_TRY(write_config(x, err));
     CS_TRY(write_generation_config(x, err));
     CS_TRY(carry_tokenizer(x, err));

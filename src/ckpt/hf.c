@@ -120,8 +120,9 @@ cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err)
         s = cs_hf_path(file, sizeof file, path, "model.safetensors", err);
         s = s == CS_OK ? open_single(hf, file, err) : s;
     } else {
-        const char *hint = has(path, "pytorch_model.bin") || has(path, "pytorch_model.bin.index.json") ? "; it holds pytorch_model.bin: save it as safetensors" : "";
-        s = cs_fail(err, CS_E_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there%s", path, hint);
+        bool pickled = has(path, "pytorch_model.bin") || has(path, "pytorch_model.bin.index.json");
+        s = cs_fail(err, CS_E_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there%s", path,
+                    pickled ? "; it holds pytorch_model.bin: save it as safetensors" : "");
     }
     if (s != CS_OK)
         cs_hf_release(hf);
@@ -165,12 +166,14 @@ static cs_status check_view(const cs_hf *hf, const cs_param_view *v, cs_error *e
     const cs_st_tensor *t = cs_hf_find(hf, v->name, &where);
     char want[64], got[128];
     if (!t)
-        return cs_fail(err, CS_E_FORMAT, "%s%s: tensor \"%s\" is missing", hf->shard[0].path, hf->n_shards > 1 ? " and the other shards" : "", v->name);
+        return cs_fail(err, CS_E_FORMAT, "%s%s: tensor \"%s\" is missing", hf->shard[0].path, hf->n_shards > 1 ? " and the other shards" : "",
+                       v->name);
     if (t->ndim != v->ndim || memcmp(t->shape, v->shape, (size_t)v->ndim * sizeof *v->shape) != 0)
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" has shape %s, config.json asks for %s", where->path, v->name,
                        cs_st_shape_text(t->ndim, t->shape, got, sizeof got), cs_st_shape_text(v->ndim, v->shape, want, sizeof want));
     if (!cs_cast_can(t->dtype))
-        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is %s; weights are F64, F32, BF16 or F16", where->path, v->name, cs_st_dtype_name(t->dtype));
+        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is %s; weights are F64, F32, BF16 or F16", where->path, v->name,
+                       cs_st_dtype_name(t->dtype));
     return CS_OK;
 }
 

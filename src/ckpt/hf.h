@@ -29,8 +29,8 @@ void cs_hf_release(cs_hf *hf);
 const cs_st_tensor *cs_hf_find(const cs_hf *hf, const char *name, const cs_hf_shard **shard);
 size_t cs_hf_n_tensors(const cs_hf *hf);
 
-/* The tensors in the files are exactly those of the table (only its names and shapes are read): none missing, every shape and dtype usable, nothing extra
- * but rotary_emb.inv_freq and, for a tied head, a head equal to the embedding. CS_E_FORMAT naming file and tensor. */
+/* The tensors in the files are exactly those of the table (only its names and shapes are read): none missing, every shape and dtype usable,
+ * nothing extra but rotary_emb.inv_freq and, for a tied head, a head equal to the embedding. CS_E_FORMAT naming file and tensor. */
 cs_status cs_hf_check(const cs_hf *hf, const cs_spec *spec, const cs_param_table *table, cs_error *err);
 
 /* Parses a file of at most 64 MiB as JSON. */

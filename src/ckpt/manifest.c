@@ -187,7 +187,8 @@ static cs_status check_self(const char *bytes, size_t len, const char *name, cs_
     uint64_t hi, lo;
     if (len < tail || memcmp(bytes + len - tail, tail_start, sizeof tail_start - 1) != 0 || memcmp(bytes + len - 4, "\"\n}\n", 4) != 0 ||
         !parse_hex(bytes + len - 36, &hi) || !parse_hex(bytes + len - 20, &lo))
-        return cs_fail(err, CS_E_CKPT, "%s: does not end with its own hash at byte %zu; cut off or not a manifest", name, len < tail ? 0 : len - tail);
+        return cs_fail(err, CS_E_CKPT, "%s: does not end with its own hash at byte %zu; cut off or not a manifest", name,
+                       len < tail ? 0 : len - tail);
     XXH128_hash_t h = XXH3_128bits(bytes, len - tail);
     if (h.high64 != hi || h.low64 != lo)
         return cs_fail(err, CS_E_CKPT, "%s: damaged: bytes 0 to %zu do not have the hash at its end", name, len - tail);

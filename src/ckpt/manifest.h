@@ -33,8 +33,8 @@ typedef struct cs_manifest {
 
 void cs_manifest_init(cs_manifest *m, int64_t iteration);
 void cs_manifest_release(cs_manifest *m);
-/* Adds a file to be hashed later; `plan_file` gives the tensors of a safetensors file (else plan and plan_file NULL). A name that is there already is ignored.
- * CS_E_NOMEM. */
+/* Adds a file to be hashed later; `plan_file` gives the tensors of a safetensors file (else plan and plan_file NULL). A name that is there
+ * already is ignored. CS_E_NOMEM. */
 cs_status cs_manifest_add(cs_manifest *m, const char *name, const cs_st_plan *plan, const cs_st_file *plan_file, cs_error *err);
 /* Fills size and hashes of file i from the file in `dir`. Safetensors files must have the planned layout's length: else CS_E_IO. */
 cs_status cs_manifest_hash_file(cs_manifest *m, size_t i, const char *dir, cs_error *err);

@@ -34,9 +34,9 @@ static cs_status open_llama2c(cs_source *src, const char *path, cs_error *err)
     cs_llama2c *m = &src->l2c;
     src->is_l2c = true;
     CS_TRY(cs_llama2c_init(m, src->map.data, src->map.size, path, err));
-    src->spec = (cs_spec){.family = &cs_family_llama, .vocab_size = m->vocab, .hidden = m->dim, .ffn = m->ffn, .n_layers = m->n_layers, .n_heads = m->n_heads,
-                          .n_kv_heads = m->n_kv_heads, .head_dim = m->head_dim, .max_pos = m->max_seq, .norm_eps = 1e-5, .rope_theta = 10000.0,
-                          .init_std = 0.02, .tied_head = m->tied, .bos = 1, .eos = 2, .pad = -1, .dtype = CS_F32};
+    src->spec = (cs_spec){.family = &cs_family_llama, .vocab_size = m->vocab, .hidden = m->dim, .ffn = m->ffn, .n_layers = m->n_layers,
+                          .n_heads = m->n_heads, .n_kv_heads = m->n_kv_heads, .head_dim = m->head_dim, .max_pos = m->max_seq, .norm_eps = 1e-5,
+                          .rope_theta = 10000.0, .init_std = 0.02, .tied_head = m->tied, .bos = 1, .eos = 2, .pad = -1, .dtype = CS_F32};
     CS_TRY(cs_spec_check(&src->spec, path, err));
     return make_table(src, err);
 }
@@ -50,8 +50,8 @@ cs_status cs_source_init(cs_source *src, const char *path, cs_error *err)
     CS_TRY(cs_map_init(&src->map, path, err));
     if (cs_llama2c_detect(src->map.data, src->map.size))
         return open_llama2c(src, path, err);
-    return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file); expected that, a Hugging Face folder, "
-                   "a checkpoint or a run folder", path);
+    return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file); expected that, a Hugging Face "
+                   "folder, a checkpoint or a run folder", path);
 }
 
 void cs_source_release(cs_source *src)

@@ -20,8 +20,10 @@ static const cs_option rows[] = {
     {"output", CS_OPT_STR, offsetof(convert_config, output), NULL, NULL, "folder to be made; must not exist or be empty", NULL},
     {"to", CS_OPT_ENUM, offsetof(convert_config, to), "hf", "hf", "kind of the output", NULL},
     {"dtype", CS_OPT_ENUM, offsetof(convert_config, dtype), "keep", "keep|f32|bf16|fp16|f64", "type of the weights written", NULL},
-    {"max-shard-size", CS_OPT_STR, offsetof(convert_config, max_shard), "5GB", NULL, "largest weights file: bytes, or a number with KB, MB, GB, KiB, MiB, GiB", NULL},
-    {"tokenizer", CS_OPT_STR, offsetof(convert_config, tokenizer), NULL, NULL, "tokenizer file or folder to carry over instead of the input's own", "tokenizer-name-or-path"},
+    {"max-shard-size", CS_OPT_STR, offsetof(convert_config, max_shard), "5GB", NULL,
+     "largest weights file: bytes, or a number with KB, MB, GB, KiB, MiB, GiB", NULL},
+    {"tokenizer", CS_OPT_STR, offsetof(convert_config, tokenizer), NULL, NULL, "tokenizer file or folder to carry over instead of the input's own",
+     "tokenizer-name-or-path"},
 };
 
 static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
@@ -55,8 +57,8 @@ static bool parse_bytes(const char *text, size_t *out)
 static void report(const cs_cli *cli, const cs_source *src, const char *output, size_t bytes)
 {
     if (!cli->common->json) {
-        printf("%s: %lld tensors, %lld parameters, %zu bytes\n", output, (long long)cs_param_n_views(&src->table), (long long)cs_spec_n_params(&src->spec),
-               bytes);
+        printf("%s: %lld tensors, %lld parameters, %zu bytes\n", output, (long long)cs_param_n_views(&src->table),
+               (long long)cs_spec_n_params(&src->spec), bytes);
         return;
     }
     json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "output", output, "tensors", (json_int_t)cs_param_n_views(&src->table), "parameters",

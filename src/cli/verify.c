@@ -34,7 +34,8 @@ typedef struct tally {
 static void count_ok(tally *t, const char *dir, const char *how, size_t files, size_t bytes)
 {
     if (t->list)
-        json_array_append_new(t->list, json_pack("{s:s, s:s, s:I, s:I}", "path", dir, "checked", how, "files", (json_int_t)files, "bytes", (json_int_t)bytes));
+        json_array_append_new(t->list, json_pack("{s:s, s:s, s:I, s:I}", "path", dir, "checked", how, "files", (json_int_t)files, "bytes",
+                                                 (json_int_t)bytes));
     else
         printf("%s: ok, %zu files, %zu bytes, %s\n", dir, files, bytes, how);
     t->checkpoints++;
@@ -46,7 +47,8 @@ static cs_status verify_dir(const char *dir, tally *t, cs_error *err)
     bool present;
     size_t bytes = 0;
     CS_TRY(cs_manifest_load(&m, dir, &present, err));
-    cs_status s = present ? cs_manifest_check(&m, dir, CS_MANIFEST_ALL, err) : cs_fail(err, CS_E_CKPT, "%s: no MANIFEST; the checkpoint is not complete", dir);
+    cs_status s = present ? cs_manifest_check(&m, dir, CS_MANIFEST_ALL, err)
+                          : cs_fail(err, CS_E_CKPT, "%s: no MANIFEST; the checkpoint is not complete", dir);
     for (size_t i = 0; i < m.n_files; i++)
         bytes += m.file[i].bytes;
     if (s == CS_OK)

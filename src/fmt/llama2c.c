@@ -64,8 +64,8 @@ static cs_status read_sizes(cs_llama2c *m, size_t at, const char *name, cs_error
         *rows[i].field = v;
     }
     if (m->dim % m->n_heads != 0 || m->dim / m->n_heads % 2 != 0 || m->n_kv_heads > m->n_heads || m->n_heads % m->n_kv_heads != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header at byte %zu: width %lld, %lld heads and %lld key heads do not fit together", name, at - 28,
-                       (long long)m->dim, (long long)m->n_heads, (long long)m->n_kv_heads);
+        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header at byte %zu: width %lld, %lld heads and %lld key heads do not fit together", name,
+                       at - 28, (long long)m->dim, (long long)m->n_heads, (long long)m->n_kv_heads);
     m->head_dim = m->dim / m->n_heads;
     return CS_OK;
 }
@@ -99,8 +99,8 @@ cs_status cs_llama2c_init(cs_llama2c *m, const uint8_t *bytes, size_t size, cons
     }
     m->version = word(bytes + 4);
     if (m->version != 1)
-        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c version %d at byte 4; only 0 and 1 (f32) are read, export the model again as one of those", name,
-                       m->version);
+        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c version %d at byte 4; only 0 and 1 (f32) are read, export the model again as one of those",
+                       name, m->version);
     if (size < V1_HEADER)
         return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes; a llama2.c version 1 header has 256", name, size);
     CS_TRY(read_sizes(m, 8, name, err));

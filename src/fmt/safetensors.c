@@ -13,9 +13,9 @@
 static const struct {
     const char *text;
     cs_dtype type;
-} dtypes[] = {{"BOOL", CS_BOOL}, {"U8", CS_U8},   {"I8", CS_I8},     {"F8_E5M2", CS_F8_E5M2}, {"F8_E4M3", CS_F8_E4M3}, {"I16", CS_I16}, {"U16", CS_U16},
-              {"F16", CS_F16},   {"BF16", CS_BF16}, {"I32", CS_I32}, {"U32", CS_U32},         {"F32", CS_F32},         {"F64", CS_F64}, {"I64", CS_I64},
-              {"U64", CS_U64}};
+} dtypes[] = {{"BOOL", CS_BOOL}, {"U8", CS_U8},   {"I8", CS_I8},     {"F8_E5M2", CS_F8_E5M2}, {"F8_E4M3", CS_F8_E4M3},
+              {"I16", CS_I16},   {"U16", CS_U16}, {"F16", CS_F16},   {"BF16", CS_BF16},       {"I32", CS_I32},
+              {"U32", CS_U32},   {"F32", CS_F32}, {"F64", CS_F64},   {"I64", CS_I64},         {"U64", CS_U64}};
 
 const char *cs_st_dtype_name(cs_dtype t)
 {
@@ -222,9 +222,11 @@ cs_status cs_safetensors_init(cs_safetensors *st, const uint8_t *bytes, size_t s
     for (int i = 7; i >= 0; i--)
         n = n << 8 | bytes[i];
     if (n > CS_ST_MAX_HEADER)
-        return cs_fail(err, CS_E_FORMAT, "%s: header length at byte 0 is %" PRIu64 ", more than %d; not a safetensors file", name, n, CS_ST_MAX_HEADER);
+        return cs_fail(err, CS_E_FORMAT, "%s: header length at byte 0 is %" PRIu64 ", more than %d; not a safetensors file", name, n,
+                       CS_ST_MAX_HEADER);
     if (n > size - 8)
-        return cs_fail(err, CS_E_FORMAT, "%s: header length at byte 0 is %" PRIu64 ", but only %zu bytes follow; is the file cut off?", name, n, size - 8);
+        return cs_fail(err, CS_E_FORMAT, "%s: header length at byte 0 is %" PRIu64 ", but only %zu bytes follow; is the file cut off?", name, n,
+                       size - 8);
     if (n < 2 || bytes[8] != '{')
         return cs_fail(err, CS_E_FORMAT, "%s: header at byte 8 does not start with '{'; not a safetensors file", name);
     reader r = {bytes, size, (size_t)n, name, err};

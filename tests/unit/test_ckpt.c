@@ -170,7 +170,8 @@ static void test_damage(void **unused)
 {
     (void)unused;
     char run[256], dir[300], path[400], other[400];
-    const char *files[] = {"config.json", "generation_config.json", "model.safetensors", "trainer/optimizer.safetensors", "trainer/state.json", "MANIFEST"};
+    const char *files[] = {"config.json", "generation_config.json", "model.safetensors", "trainer/optimizer.safetensors", "trainer/state.json",
+                           "MANIFEST"};
     world w;
     make_run(run, sizeof run);
     world_init(&w, small_spec(false), CS_BF16, 0, -1, 1, true);

@@ -186,8 +186,8 @@ static uint8_t *write_file(const cs_st_plan *plan, size_t k)
 static void test_round_trip(void **state)
 {
     (void)state;
-    cs_st_entry in[] = {entry("b", CS_F32, 2, 3, 5),    entry("a", CS_F32, 1, 7, 0),          entry("z", CS_F64, 2, 1, 2), entry("s", CS_BF16, 0, 0, 0),
-                        entry("none", CS_F16, 2, 0, 4), entry("q\"\\\x01\xc3\xa9", CS_U8, 1, 3, 0)};
+    cs_st_entry in[] = {entry("b", CS_F32, 2, 3, 5),  entry("a", CS_F32, 1, 7, 0),    entry("z", CS_F64, 2, 1, 2),
+                        entry("s", CS_BF16, 0, 0, 0), entry("none", CS_F16, 2, 0, 4), entry("q\"\\\x01\xc3\xa9", CS_U8, 1, 3, 0)};
     size_t n = sizeof in / sizeof *in;
     const char *order[] = {"z", "a", "b", "s", "none", "q\"\\\x01\xc3\xa9"};
     cs_st_plan plan;
