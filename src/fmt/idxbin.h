@@ -81,6 +81,7 @@ typedef struct cs_idxbin_writer {
     int64_t n_doc, cap_doc;
     uint8_t *buffer; /* tokens not yet written */
     size_t used;
+    bool sealed;
 } cs_idxbin_writer;
 
 /* dtype: one of the six token types. Makes the folder of `prefix` if it is missing. CS_E_IO (another writer has the lock, unwritable), CS_E_NOMEM. */
@@ -89,7 +90,10 @@ cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtyp
 cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64_t n, cs_error *err);
 /* Ends a document of all sequences added since the last call. */
 cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err);
-/* Writes the index, flushes both files, removes an older .idx, renames .bin, then .idx. After it, and after a failure, the writer is released
+/* Writes the index and flushes both temporary files to disk; nothing may be added after it. Called by finish when it was not called before:
+ * with several pairs, seal all, then finish all, so that a full disk leaves none of them. CS_E_IO; the writer must then be aborted. */
+cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err);
+/* Seals, removes an older .idx, renames .bin, then .idx. After it, and after a failure, the writer is released
  * and no temporary file is left. */
 cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err);
 /* Throws everything away. Safe on a zeroed or finished writer. */

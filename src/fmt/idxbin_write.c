@@ -185,22 +185,26 @@ static cs_status write_index(cs_idxbin_writer *w, cs_writer *out, cs_error *err)
     return flush(w, out, err);
 }
 
-cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
+cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err)
 {
     cs_writer idx = {.fd = -1};
-    cs_status s = CS_OK;
     if (w->n_seq > (w->n_doc == 0 ? 0 : w->documents ? w->documents[w->n_doc - 1] : w->n_doc))
-        s = cs_idxbin_writer_end_document(w, err);
-    if (s == CS_OK)
-        s = flush(w, &w->bin, err);
-    if (s == CS_OK)
-        s = cs_writer_init_plain(&idx, w->paths[IDX_TMP], err);
-    if (s == CS_OK)
-        s = write_index(w, &idx, err);
+        CS_TRY(cs_idxbin_writer_end_document(w, err));
+    CS_TRY(flush(w, &w->bin, err));
+    CS_TRY(cs_writer_init_plain(&idx, w->paths[IDX_TMP], err));
+    cs_status s = write_index(w, &idx, err);
     if (s == CS_OK)
         s = cs_writer_commit(&idx, err);
+    cs_writer_abort(&idx);
     if (s == CS_OK)
         s = cs_writer_commit(&w->bin, err);
+    w->sealed = s == CS_OK;
+    return s;
+}
+
+cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
+{
+    cs_status s = w->sealed ? CS_OK : cs_idxbin_writer_seal(w, err);
     if (s == CS_OK)
         s = cs_io_remove_tree(w->paths[IDX], err);
     if (s == CS_OK) {
@@ -212,7 +216,6 @@ cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
             cs_io_remove_tree(w->paths[BIN], NULL);
         }
     }
-    cs_writer_abort(&idx);
     cs_idxbin_writer_abort(w);
     return s;
 }
