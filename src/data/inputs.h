@@ -1,0 +1,16 @@
+/* Which files --input names. */
+#ifndef CS_DATA_INPUTS_H
+#define CS_DATA_INPUTS_H
+
+#include "base/options.h"
+
+/* By the extension, without .gz, .zst or .zstd behind it. */
+typedef enum cs_input_kind { CS_INPUT_PARQUET, CS_INPUT_ARROW, CS_INPUT_CSV, CS_INPUT_JSON, CS_INPUT_JSONL, CS_INPUT_TXT, CS_INPUT_OTHER } cs_input_kind;
+cs_input_kind cs_input_kind_of(const char *path);
+
+/* Files in the order given; a folder stands for its files of the commonest of the six extensions (of equals the one whose first file comes first),
+ * sorted bytewise; "-" is stdin. files->items live in `perm`; *bytes is the sum of the sizes, 0 when stdin is among them.
+ * CS_E_IO (missing, pipe), CS_E_FORMAT (script, kind that is not read, folder without data), CS_E_NOMEM. */
+cs_status cs_inputs_expand(const cs_strlist *given, cs_arena *perm, cs_strlist *files, int64_t *bytes, cs_error *err);
+
+#endif

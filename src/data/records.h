@@ -1,0 +1,32 @@
+/* The records of one input file: lines of text, the whole text, lines of JSON, or the elements of one JSON array. The text of a record is handed
+ * out as it stands in the file (JSON is parsed by who needs it), so that cutting is cheap and one bad record does not hide the next.
+ * Memory: the longest record, at most CS_RECORD_LIMIT bytes. */
+#ifndef CS_DATA_RECORDS_H
+#define CS_DATA_RECORDS_H
+
+#include "base/error.h"
+
+#define CS_RECORD_LIMIT ((size_t)1 << 30)
+
+typedef enum cs_record_kind {
+    CS_RECORD_AUTO,  /* by the name (.txt; .json, .jsonl), else by the first bytes */
+    CS_RECORD_LINES, /* one text a line, without its \n or \r\n */
+    CS_RECORD_WHOLE,
+    CS_RECORD_JSON, /* lines, or one array when the first byte is '[' */
+    CS_RECORD_JSON_ARRAY,
+} cs_record_kind;
+
+typedef struct cs_records cs_records;
+
+/* `path` ("-" is stdin) is borrowed. A byte order mark at the start is left out. Errors as cs_stream_create. */
+cs_status cs_records_create(const char *path, cs_record_kind kind, cs_records **out, cs_error *err);
+void cs_records_destroy(cs_records *r);
+/* What AUTO became. */
+cs_record_kind cs_records_kind(const cs_records *r);
+/* The next record: *text (borrowed until the next call), its length and first line (from 1); *text = NULL at the end. Lines of JSON that hold only
+ * blanks are passed over. CS_E_FORMAT (record over the limit, array not closed, text behind it), CS_E_IO, CS_E_NOMEM. */
+cs_status cs_records_next(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err);
+int64_t cs_records_consumed(const cs_records *r);
+const char *cs_records_name(const cs_records *r);
+
+#endif
