@@ -1,0 +1,181 @@
+/* cspeed preprocess: texts to token files for training. */
+#include "cli/commands.h"
+
+#include "base/log.h"
+#include "data/inputs.h"
+#include "data/preprocess.h"
+#include "fmt/idxbin.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DOC_LINE, DOC_FILE };
+enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSON };
+enum { TOK_ANY, TOK_HF, TOK_GPT2, TOK_BERT_LOWER, TOK_BERT };
+
+typedef struct prep_flags {
+    cs_strlist input, keys;
+    const char *prefix, *tokenizer, *vocab_file, *merge_file;
+    int document, format, tokenizer_type, handler, impl;
+    int64_t workers, log_interval, seq_length, divisible, pad_to;
+    bool append_eod, skip_bad;
+} prep_flags;
+
+#define FIELD(f) offsetof(prep_flags, f)
+
+static const cs_option input_rows[] = {
+    {"input", CS_OPT_LIST, FIELD(input), NULL, NULL, "files and folders, - is stdin; text, JSON or JSON lines, plain, .gz or .zst (required)", NULL},
+    {"input-format", CS_OPT_ENUM, FIELD(format), "auto", "auto|text|json", "auto: by name (.txt, .json, .jsonl), else by the first bytes", NULL},
+    {"json-keys", CS_OPT_LIST, FIELD(keys), "text", NULL, "keys of JSON records; each makes one output", "json-key"},
+    {"text-document", CS_OPT_ENUM, FIELD(document), "line", "line|file", "what one document is in a text file; records are at most 1 GiB", NULL},
+    {"skip-bad", CS_OPT_FLAG, FIELD(skip_bad), NULL, NULL, "leave out bad records and count them; without it the first one ends the run", NULL},
+    {"handler-name", CS_OPT_ENUM, FIELD(handler), "GeneralPretrainHandler", "GeneralPretrainHandler",
+     "how records become documents; other handlers are not in this version", NULL},
+};
+
+static const cs_option output_rows[] = {
+    {"output-prefix", CS_OPT_STR, FIELD(prefix), NULL, NULL, "P: writes P_KEY_document.bin and .idx for every key (required)", NULL},
+    {"append-eod", CS_OPT_FLAG, FIELD(append_eod), NULL, NULL, "end-of-document token (the tokenizer's EOS) behind every document", NULL},
+    {"workers", CS_OPT_INT, FIELD(workers), "1", "1..256", "tokenizer threads; the output is the same for any number", NULL},
+    {"log-interval", CS_OPT_INT, FIELD(log_interval), "100", "1..", "given: a line every so many documents in place of the progress bar", NULL},
+    {"dataset-impl", CS_OPT_ENUM, FIELD(impl), "mmap", "mmap", "kind of data files; lazy and cached are not in this version", NULL},
+    {"seq-length", CS_OPT_INT, FIELD(seq_length), "0", "0..", "given: the summary says how many samples of that length an epoch has", NULL},
+};
+
+static const cs_option tokenizer_rows[] = {
+    {"tokenizer-name-or-path", CS_OPT_STR, FIELD(tokenizer), NULL, NULL,
+     "tokenizer file or folder; bytes that are no UTF-8 are kept: byte pieces where the tokenizer has them, else its unknown token", NULL},
+    {"tokenizer-type", CS_OPT_ENUM, FIELD(tokenizer_type), "auto", "auto|PretrainedFromHF|GPT2BPETokenizer|BertWordPieceLowerCase|BertWordPieceCase",
+     "the files decide; BertWordPiece kinds are not in this version", NULL},
+    {"vocab-file", CS_OPT_STR, FIELD(vocab_file), NULL, NULL, "vocabulary file, where --tokenizer-name-or-path is not given", NULL},
+    {"merge-file", CS_OPT_STR, FIELD(merge_file), NULL, NULL, "merges.txt in the folder of --vocab-file vocab.json", NULL},
+    {"make-vocab-size-divisible-by", CS_OPT_INT, FIELD(divisible), "128", "1..", "padding of the vocabulary that the summary names; ids do not change", NULL},
+    {"pad-vocab-size-to", CS_OPT_INT, FIELD(pad_to), "0", "0..", "padded vocabulary size, at least the tokenizer's", NULL},
+    {"tokenizer-not-use-fast", CS_OPT_IGNORED, 0, NULL, NULL, "one engine for all kinds of tokenizer", NULL},
+    {"streaming", CS_OPT_IGNORED, 0, NULL, NULL, "input is always streamed", NULL},
+    {"split-sentences", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: documents are not cut into sentences", NULL},
+    {"keep-newlines", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: it belongs to --split-sentences", NULL},
+    {"hf-datasets-params", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
+    {"datasets", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
+    {"merge-group-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version", NULL},
+    {"map-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: see --json-keys", NULL},
+};
+
+#define ROWS(a) a, sizeof a / sizeof a[0]
+
+static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
+{
+    out[0] = (cs_option_group){"Input", ROWS(input_rows), config};
+    out[1] = (cs_option_group){"Output", ROWS(output_rows), config};
+    out[2] = (cs_option_group){"Tokenizer", ROWS(tokenizer_rows), config};
+    return 3;
+}
+
+static cs_status check_flags(const cs_cli *cli, const prep_flags *f, cs_error *err)
+{
+    cs_status s = CS_OK;
+    if (cli->options->positional.n > 0)
+        s = cs_fail_also(err, CS_E_USAGE, "%s: unexpected argument; files go behind --input", cli->options->positional.items[0]);
+    if (f->input.n == 0)
+        s = cs_fail_also(err, CS_E_USAGE, "--input: missing; give files, folders or -");
+    if (!f->prefix || f->prefix[0] == '\0')
+        s = cs_fail_also(err, CS_E_USAGE, "--output-prefix: missing; outputs are named PREFIX_text_document.bin and .idx");
+    if (!f->tokenizer && !f->vocab_file)
+        s = cs_fail_also(err, CS_E_USAGE, "--tokenizer-name-or-path: missing");
+    if (f->tokenizer_type >= TOK_BERT_LOWER)
+        s = cs_fail_also(err, CS_E_USAGE, "--tokenizer-type: BertWordPiece tokenizers are not in this version");
+    for (size_t k = 0; k < f->keys.n; k++) {
+        if (f->keys.items[k][0] == '\0' || strchr(f->keys.items[k], '/'))
+            s = cs_fail_also(err, CS_E_USAGE, "--json-keys '%s': a key is part of a file name and may not be empty or hold '/'", f->keys.items[k]);
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(f->keys.items[j], f->keys.items[k]) == 0)
+                s = cs_fail_also(err, CS_E_USAGE, "--json-keys '%s': given twice", f->keys.items[k]);
+    }
+    for (size_t i = 0, n = 0; i < f->input.n; i++)
+        if (strcmp(f->input.items[i], "-") == 0 && n++ > 0)
+            s = cs_fail_also(err, CS_E_USAGE, "--input: - (stdin) can be given once");
+    return s;
+}
+
+/* --vocab-file alone is a tokenizer file; with --merge-file both must be the pair of one folder. */
+static cs_status tokenizer_path(const prep_flags *f, cs_arena *perm, const char **out, cs_error *err)
+{
+    *out = f->tokenizer ? f->tokenizer : f->vocab_file;
+    if (f->tokenizer || !f->merge_file)
+        return CS_OK;
+    const char *v = strrchr(f->vocab_file, '/'), *m = strrchr(f->merge_file, '/');
+    size_t n = v ? (size_t)(v - f->vocab_file) : 0, k = m ? (size_t)(m - f->merge_file) : 0;
+    if (n != k || strncmp(f->vocab_file, f->merge_file, n) != 0 || strcmp(v ? v + 1 : f->vocab_file, "vocab.json") != 0
+        || strcmp(m ? m + 1 : f->merge_file, "merges.txt") != 0)
+        return cs_fail(err, CS_E_USAGE, "--vocab-file and --merge-file must be the vocab.json and merges.txt of one folder");
+    *out = cs_arena_printf(perm, "%.*s", n > 0 ? (int)n : 1, n > 0 ? f->vocab_file : v ? "/" : ".");
+    return *out ? CS_OK : cs_fail_nomem(err, n, "a file name");
+}
+
+static void summary(const prep_flags *f, const cs_common *common, const cs_prep_counts *c, int64_t vocab, int64_t padded)
+{
+    double seconds = c->seconds > 0 ? c->seconds : 1e-9;
+    const char *dtype = cs_dtype_name(cs_idxbin_dtype_for(vocab));
+    if (common->json) {
+        printf("{\"documents\": %lld, \"tokens\": %lld, \"empty\": %lld, \"skipped\": %lld, \"text_bytes\": %lld, \"dtype\": \"%s\", \"vocab_size\": %lld, "
+               "\"padded_vocab_size\": %lld, \"seconds\": %.6f}\n", (long long)c->documents, (long long)c->tokens, (long long)c->empty, (long long)c->bad,
+               (long long)c->text_bytes, dtype, (long long)vocab, (long long)padded, seconds);
+        return;
+    }
+    cs_note("%s_%s_document%s: %lld documents, %lld tokens (%s); %lld empty texts left out, %lld bad records skipped", f->prefix, f->keys.items[0],
+            f->keys.n > 1 ? " and the other keys" : "", (long long)c->documents, (long long)c->tokens, dtype, (long long)c->empty, (long long)c->bad);
+    cs_note("%.2f s, %.2f MB/s of text; vocabulary %lld, padded %lld", seconds, (double)c->text_bytes / seconds / 1e6, (long long)vocab,
+            (long long)padded);
+    if (f->seq_length > 0)
+        cs_note("%lld samples of %lld tokens in one epoch", (long long)((c->tokens - 1) / f->seq_length), (long long)f->seq_length);
+}
+
+static cs_status with_tokenizer(const cs_cli *cli, const prep_flags *f, const cs_tokenizer *tok, cs_error *err)
+{
+    int64_t vocab = cs_tokenizer_vocab_size(tok), padded = (vocab + f->divisible - 1) / f->divisible * f->divisible;
+    if (f->pad_to > 0 && f->pad_to < vocab)
+        return cs_fail(err, CS_E_USAGE, "--pad-vocab-size-to %lld: the tokenizer has %lld tokens", (long long)f->pad_to, (long long)vocab);
+    if (f->append_eod && cs_tokenizer_eos(tok) < 0)
+        return cs_fail(err, CS_E_USAGE, "--append-eod: the tokenizer has no EOS token");
+    cs_prep_config cfg = {.tokenizer = tok, .keys = f->keys, .prefix = f->prefix, .append_eod = f->append_eod, .skip_bad = f->skip_bad,
+                          .workers = f->workers};
+    cfg.log_interval = cs_options_given(cli->options, "log-interval") ? f->log_interval : 0;
+    cfg.kind = f->format == FORMAT_JSON ? CS_RECORD_JSON : f->format == FORMAT_TEXT ? CS_RECORD_LINES : CS_RECORD_AUTO;
+    if (f->document == DOC_FILE) {
+        if (f->format == FORMAT_JSON)
+            return cs_fail(err, CS_E_USAGE, "--text-document file goes with text, not with --input-format json");
+        cfg.kind = CS_RECORD_WHOLE;
+    }
+    CS_TRY(cs_inputs_expand(&f->input, cli->perm, &cfg.files, &cfg.files_bytes, err));
+    cs_prep_counts counts = {0};
+    CS_TRY(cs_preprocess_run(&cfg, &counts, err));
+    summary(f, cli->common, &counts, vocab, f->pad_to > 0 ? f->pad_to : padded);
+    return CS_OK;
+}
+
+static cs_status run(const cs_cli *cli, void *config, cs_error *err)
+{
+    static const char *const text_key[] = {"text"};
+    prep_flags *f = config;
+    const char *path;
+    cs_tokenizer *tok;
+    if (f->keys.n == 0)
+        f->keys = (cs_strlist){(const char **)text_key, 1};
+    CS_TRY(check_flags(cli, f, err));
+    CS_TRY(tokenizer_path(f, cli->perm, &path, err));
+    CS_TRY(cs_tokenizer_create(path, &tok, err));
+    cs_status s = with_tokenizer(cli, f, tok, err);
+    cs_tokenizer_destroy(tok);
+    return s;
+}
+
+const cs_command cs_command_preprocess = {
+    .name = "preprocess",
+    .aliases = "preprocess_data preprocess-data",
+    .usage = "cspeed preprocess --input FILE.. --output-prefix P --tokenizer-name-or-path TOK [flags]",
+    .summary = "turn text, JSON or JSON lines into token files for training",
+    .config_bytes = sizeof(prep_flags),
+    .groups = groups,
+    .run = run,
+};

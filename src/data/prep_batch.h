@@ -1,0 +1,46 @@
+/* One batch of records on its way through preprocess: raw text in, token ids out. Owned by one thread at a time. */
+#ifndef CS_DATA_PREP_BATCH_H
+#define CS_DATA_PREP_BATCH_H
+
+#include "data/preprocess.h"
+
+typedef struct cs_prep_record {
+    size_t at, len; /* in text */
+    int64_t line;
+    const char *file; /* borrowed, for messages */
+    bool json;
+} cs_prep_record;
+
+/* What one key's documents became. */
+typedef struct cs_prep_out {
+    cs_ids ids;
+    int64_t *length; /* [n] tokens of each document */
+    size_t n, cap;
+} cs_prep_out;
+
+typedef struct cs_prep_batch {
+    cs_str text;
+    cs_prep_record *records;
+    size_t n, cap;
+    cs_prep_out *out; /* [keys] */
+    int64_t consumed; /* input bytes used up to the end of this batch */
+    cs_prep_counts counts;
+    cs_str skipped; /* messages of the first bad records, one a line */
+    /* read_*: the reader stopped behind these records; *: a record of this batch cannot be used */
+    cs_status read_status, status;
+    cs_error read_err, err;
+    bool last;
+} cs_prep_batch;
+
+enum { CS_PREP_TEXT_BYTES = 1 << 18, CS_PREP_RECORDS = 4096, CS_PREP_SKIPPED_SHOWN = 5 };
+
+cs_status cs_prep_batch_init(cs_prep_batch *b, size_t n_keys, cs_error *err);
+void cs_prep_batch_release(cs_prep_batch *b, size_t n_keys);
+/* Empties it for the next use; memory that one long record took is given back. */
+void cs_prep_batch_clear(cs_prep_batch *b, size_t n_keys);
+/* Copies a record in. CS_E_NOMEM. */
+cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int64_t line, const char *file, bool json, cs_error *err);
+/* Tokenizes all records; sets status, err, counts, out and skipped. */
+void cs_prep_batch_encode(cs_prep_batch *b, const cs_prep_config *cfg);
+
+#endif

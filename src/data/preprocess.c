@@ -1,0 +1,283 @@
+/* The pipeline. Batches sit in a ring; batch number q is in ring[q % n_ring]. The reader (the calling thread) fills them in order, any worker takes
+ * the next full one, the writer takes them in order again. Invariant: filled - written <= n_ring, encoded ones are never reordered. */
+#include "data/preprocess.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "data/prep_batch.h"
+#include "fmt/idxbin.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct pipeline {
+    const cs_prep_config *cfg;
+    cs_idxbin_writer *out; /* [keys] */
+    size_t n_open;
+    cs_prep_batch *ring;
+    bool *encoded; /* [n_ring] */
+    int64_t n_ring, filled, taken, written;
+    bool stop; /* nothing more is wanted: an error, or the end */
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    cs_prep_counts total;
+    int64_t shown, noted; /* skipped records shown; documents at the last line */
+    cs_progress progress;
+    double start;
+    cs_status status; /* of the writer */
+    cs_error err;
+} pipeline;
+
+static void wake(pipeline *p)
+{
+    pthread_cond_broadcast(&p->change);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *worker(void *arg)
+{
+    pipeline *p = arg;
+    for (;;) {
+        pthread_mutex_lock(&p->lock);
+        while (p->taken == p->filled && !p->stop)
+            pthread_cond_wait(&p->change, &p->lock);
+        if (p->stop) {
+            pthread_mutex_unlock(&p->lock);
+            return NULL;
+        }
+        int64_t at = p->taken++ % p->n_ring;
+        pthread_mutex_unlock(&p->lock);
+        cs_prep_batch_encode(&p->ring[at], p->cfg);
+        pthread_mutex_lock(&p->lock);
+        p->encoded[at] = true;
+        wake(p);
+    }
+}
+
+static cs_status write_batch(pipeline *p, cs_prep_batch *b, cs_error *err)
+{
+    for (size_t k = 0; k < p->cfg->keys.n; k++) {
+        const int32_t *ids = b->out[k].ids.data;
+        for (size_t i = 0; i < b->out[k].n; i++) {
+            CS_TRY(cs_idxbin_writer_add(&p->out[k], ids, b->out[k].length[i], err));
+            CS_TRY(cs_idxbin_writer_end_document(&p->out[k], err));
+            ids += b->out[k].length[i];
+        }
+    }
+    return CS_OK;
+}
+
+static void report(pipeline *p, const cs_prep_batch *b)
+{
+    char extra[64];
+    double spent = cs_clock_now() - p->start;
+    p->total.documents += b->counts.documents;
+    p->total.empty += b->counts.empty;
+    p->total.bad += b->counts.bad;
+    p->total.text_bytes += b->counts.text_bytes;
+    p->total.tokens += b->counts.tokens;
+    const char *line = cs_str_cstr(&b->skipped);
+    for (; *line && p->shown < CS_PREP_SKIPPED_SHOWN; p->shown++) {
+        const char *end = strchr(line, '\n');
+        cs_warn("skipped: %.*s", (int)(end - line), line);
+        line = end + 1;
+    }
+    if (p->cfg->log_interval > 0) {
+        if (p->total.documents / p->cfg->log_interval > p->noted / p->cfg->log_interval)
+            cs_note("%lld documents, %.0f documents/s, %.2f MB/s", (long long)p->total.documents, (double)p->total.documents / spent,
+                    (double)p->total.text_bytes / spent / 1e6);
+        p->noted = p->total.documents;
+        return;
+    }
+    snprintf(extra, sizeof extra, "%lld documents, %.2f MB/s", (long long)p->total.documents, (double)p->total.text_bytes / spent / 1e6);
+    cs_progress_update(&p->progress, b->consumed, extra);
+}
+
+/* Batches in order, until the last one or the first error. */
+static void *writer(void *arg)
+{
+    pipeline *p = arg;
+    for (bool last = false; !last;) {
+        int64_t at = p->written % p->n_ring;
+        pthread_mutex_lock(&p->lock);
+        while (!p->encoded[at])
+            pthread_cond_wait(&p->change, &p->lock);
+        pthread_mutex_unlock(&p->lock);
+        cs_prep_batch *b = &p->ring[at];
+        cs_status s = b->status;
+        if (s != CS_OK)
+            p->err = b->err;
+        else if ((s = write_batch(p, b, &p->err)) == CS_OK && (s = b->read_status) != CS_OK)
+            p->err = b->read_err;
+        report(p, b);
+        p->status = s;
+        last = b->last || s != CS_OK;
+        cs_prep_batch_clear(b, p->cfg->keys.n);
+        pthread_mutex_lock(&p->lock);
+        p->encoded[at] = false;
+        p->written++;
+        p->stop = last;
+        wake(p);
+    }
+    return NULL;
+}
+
+/* A free batch, or NULL when the writer has stopped. */
+static cs_prep_batch *next_free(pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->filled - p->written == p->n_ring && !p->stop)
+        pthread_cond_wait(&p->change, &p->lock);
+    cs_prep_batch *b = p->stop ? NULL : &p->ring[p->filled % p->n_ring];
+    pthread_mutex_unlock(&p->lock);
+    return b;
+}
+
+static void hand_on(pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->filled++;
+    wake(p);
+}
+
+/* Records of one file into batches; *b is the batch being filled, NULL after the writer has stopped. */
+static cs_status read_file(pipeline *p, const char *path, int64_t before, cs_prep_batch **b, cs_error *err)
+{
+    cs_records *r = NULL;
+    const char *text;
+    size_t len;
+    int64_t line;
+    CS_TRY(cs_records_create(path, p->cfg->kind, &r, err));
+    bool json = cs_records_kind(r) == CS_RECORD_JSON || cs_records_kind(r) == CS_RECORD_JSON_ARRAY;
+    const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
+    cs_status s = CS_OK;
+    if (!json && (p->cfg->keys.n != 1 || strcmp(p->cfg->keys.items[0], "text") != 0))
+        s = cs_fail(err, CS_E_USAGE, "--json-keys %s: %s is a text file, whose one key is \"text\"", p->cfg->keys.items[0], name);
+    while (s == CS_OK && *b) {
+        s = cs_records_next(r, &text, &len, &line, err);
+        if (s != CS_OK || !text)
+            break;
+        s = cs_prep_batch_add(*b, text, len, line, name, json, err);
+        (*b)->consumed = before + cs_records_consumed(r);
+        if (s == CS_OK && ((*b)->text.len >= CS_PREP_TEXT_BYTES || (*b)->n >= CS_PREP_RECORDS)) {
+            hand_on(p);
+            *b = next_free(p);
+        }
+    }
+    cs_records_destroy(r);
+    return s;
+}
+
+static void read_all(pipeline *p)
+{
+    cs_prep_batch *b = next_free(p);
+    cs_error err = {0};
+    cs_status s = CS_OK;
+    int64_t before = 0;
+    for (size_t i = 0; i < p->cfg->files.n && b && s == CS_OK; i++) {
+        int64_t size = 0;
+        s = read_file(p, p->cfg->files.items[i], before, &b, &err);
+        if (strcmp(p->cfg->files.items[i], "-") != 0 && cs_io_kind(p->cfg->files.items[i], &size) == CS_FILE_REGULAR)
+            before += size;
+    }
+    if (!b)
+        return;
+    b->read_status = s;
+    b->read_err = err;
+    b->last = true;
+    hand_on(p);
+}
+
+static cs_status open_outputs(pipeline *p, cs_error *err)
+{
+    const cs_prep_config *cfg = p->cfg;
+    cs_dtype dtype = cs_idxbin_dtype_for(cs_tokenizer_vocab_size(cfg->tokenizer));
+    p->out = cs_calloc(cfg->keys.n, sizeof *p->out);
+    p->ring = cs_calloc((size_t)p->n_ring, sizeof *p->ring);
+    p->encoded = cs_calloc((size_t)p->n_ring, sizeof *p->encoded);
+    if (!p->out || !p->ring || !p->encoded)
+        return cs_fail_nomem(err, (size_t)p->n_ring * sizeof *p->ring, "the batches of texts");
+    for (int64_t i = 0; i < p->n_ring; i++)
+        CS_TRY(cs_prep_batch_init(&p->ring[i], cfg->keys.n, err));
+    for (; p->n_open < cfg->keys.n; p->n_open++) {
+        cs_str name = {0};
+        cs_str_printf(&name, "%s_%s_document", cfg->prefix, cfg->keys.items[p->n_open]);
+        cs_status s = cs_str_check(&name, err);
+        if (s == CS_OK)
+            s = cs_idxbin_writer_init(&p->out[p->n_open], cs_str_cstr(&name), dtype, err);
+        cs_str_release(&name);
+        CS_TRY(s);
+    }
+    return CS_OK;
+}
+
+/* Starts the threads, reads, and waits for all of them. Fewer workers than asked for is fine, none is not. */
+static cs_status run_threads(pipeline *p, cs_error *err)
+{
+    pthread_t writes, *works = cs_calloc((size_t)p->cfg->workers, sizeof *works);
+    int64_t n = 0;
+    if (!works)
+        return cs_fail_nomem(err, (size_t)p->cfg->workers * sizeof *works, "threads");
+    while (n < p->cfg->workers && pthread_create(&works[n], NULL, worker, p) == 0)
+        n++;
+    bool ok = n > 0 && pthread_create(&writes, NULL, writer, p) == 0;
+    if (ok) {
+        read_all(p);
+        pthread_join(writes, NULL);
+    }
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    wake(p);
+    for (int64_t i = 0; i < n; i++)
+        pthread_join(works[i], NULL);
+    cs_free(works);
+    if (!ok)
+        return cs_fail(err, CS_E_NOMEM, "cannot start a thread; use fewer --workers");
+    if (p->status != CS_OK)
+        *err = p->err;
+    return p->status;
+}
+
+static cs_status finish(pipeline *p, cs_error *err)
+{
+    const cs_prep_config *cfg = p->cfg;
+    for (size_t k = 0; k < cfg->keys.n; k++)
+        if (p->out[k].n_seq == 0)
+            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents under \"%s\" (%lld empty, %lld skipped); nothing is written", cfg->files.items[0],
+                           cfg->files.n > 1 ? " and the other inputs" : "", cfg->keys.items[k], (long long)p->total.empty, (long long)p->total.bad);
+    for (size_t k = 0; k < cfg->keys.n; k++)
+        CS_TRY(cs_idxbin_writer_seal(&p->out[k], err));
+    for (size_t k = 0; k < cfg->keys.n; k++)
+        CS_TRY(cs_idxbin_writer_finish(&p->out[k], err));
+    return CS_OK;
+}
+
+cs_status cs_preprocess_run(const cs_prep_config *cfg, cs_prep_counts *counts, cs_error *err)
+{
+    CS_ASSERT(cfg->workers >= 1 && cfg->keys.n >= 1 && cfg->files.n >= 1);
+    pipeline p = {.cfg = cfg, .n_ring = 2 * cfg->workers + 2, .start = cs_clock_now()};
+    pthread_mutex_init(&p.lock, NULL);
+    pthread_cond_init(&p.change, NULL);
+    cs_progress_init(&p.progress, "preprocess", "B", cfg->files_bytes);
+    cs_status s = open_outputs(&p, err);
+    if (s == CS_OK)
+        s = run_threads(&p, err);
+    if (s == CS_OK)
+        s = finish(&p, err);
+    if (cfg->log_interval == 0)
+        cs_progress_finish(&p.progress, cfg->files_bytes);
+    for (size_t k = 0; k < p.n_open; k++)
+        cs_idxbin_writer_abort(&p.out[k]);
+    for (int64_t i = 0; p.ring && i < p.n_ring; i++)
+        cs_prep_batch_release(&p.ring[i], cfg->keys.n);
+    cs_free(p.out);
+    cs_free(p.ring);
+    cs_free(p.encoded);
+    pthread_cond_destroy(&p.change);
+    pthread_mutex_destroy(&p.lock);
+    p.total.seconds = cs_clock_now() - p.start;
+    *counts = p.total;
+    return s;
+}
