@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "data/inputs.h"
-#include "data/preprocess.h"
+#include "data/prep.h"
 #include "fmt/idxbin.h"
 
 #include <limits.h>
@@ -50,7 +50,8 @@ static const cs_option tokenizer_rows[] = {
      "the files decide; BertWordPiece kinds are not in this version", NULL},
     {"vocab-file", CS_OPT_STR, FIELD(vocab_file), NULL, NULL, "vocabulary file, where --tokenizer-name-or-path is not given", NULL},
     {"merge-file", CS_OPT_STR, FIELD(merge_file), NULL, NULL, "merges.txt in the folder of --vocab-file vocab.json", NULL},
-    {"make-vocab-size-divisible-by", CS_OPT_INT, FIELD(divisible), "128", "1..", "padding of the vocabulary that the summary names; ids do not change", NULL},
+    {"make-vocab-size-divisible-by", CS_OPT_INT, FIELD(divisible), "128", "1..",
+     "padding of the vocabulary that the summary names; ids do not change", NULL},
     {"pad-vocab-size-to", CS_OPT_INT, FIELD(pad_to), "0", "0..", "padded vocabulary size, at least the tokenizer's", NULL},
     {"tokenizer-not-use-fast", CS_OPT_IGNORED, 0, NULL, NULL, "one engine for all kinds of tokenizer", NULL},
     {"streaming", CS_OPT_IGNORED, 0, NULL, NULL, "input is always streamed", NULL},
@@ -118,9 +119,10 @@ static void summary(const prep_flags *f, const cs_common *common, const cs_prep_
     double seconds = c->seconds > 0 ? c->seconds : 1e-9;
     const char *dtype = cs_dtype_name(cs_idxbin_dtype_for(vocab));
     if (common->json) {
-        printf("{\"documents\": %lld, \"tokens\": %lld, \"empty\": %lld, \"skipped\": %lld, \"text_bytes\": %lld, \"dtype\": \"%s\", \"vocab_size\": %lld, "
-               "\"padded_vocab_size\": %lld, \"seconds\": %.6f}\n", (long long)c->documents, (long long)c->tokens, (long long)c->empty, (long long)c->bad,
-               (long long)c->text_bytes, dtype, (long long)vocab, (long long)padded, seconds);
+        printf("{\"documents\": %lld, \"tokens\": %lld, \"empty\": %lld, \"skipped\": %lld, \"text_bytes\": %lld, ", (long long)c->documents,
+               (long long)c->tokens, (long long)c->empty, (long long)c->bad, (long long)c->text_bytes);
+        printf("\"dtype\": \"%s\", \"vocab_size\": %lld, \"padded_vocab_size\": %lld, \"seconds\": %.6f}\n", dtype, (long long)vocab,
+               (long long)padded, seconds);
         return;
     }
     cs_note("%s_%s_document%s: %lld documents, %lld tokens (%s); %lld empty texts left out, %lld bad records skipped", f->prefix, f->keys.items[0],

@@ -104,7 +104,8 @@ static cs_status cyclic_index(cs_batcher *b, int64_t consumed, int64_t mbs, int6
 {
     int64_t bucket = cs_dataset_size(b->d) / (mbs * b->dp_size) * mbs, pass = bucket * b->dp_size;
     if (bucket == 0)
-        return cs_fail(err, CS_E_USAGE, "--dataloader-type cyclic: %lld samples, one step over %lld ranks takes %lld; use more data or smaller micro-batches",
+        return cs_fail(err, CS_E_USAGE, "--dataloader-type cyclic: %lld samples, one step over %lld ranks takes %lld; use more data or "
+                       "smaller micro-batches",
                        (long long)cs_dataset_size(b->d), (long long)b->dp_size, (long long)(mbs * b->dp_size));
     int64_t epoch = consumed / pass, at = consumed % pass / b->dp_size + j;
     epoch += at / bucket;

@@ -27,7 +27,8 @@ cs_status cs_blend_spec_init(cs_blend_spec *s, const cs_strlist *data_path, cs_e
         s->prefix[i] = data_path->items[s->weighted ? 2 * i + 1 : 0];
         s->weight[i] = 1;
         if (s->weighted && (!cs_parse_real(data_path->items[2 * i], &s->weight[i]) || !(s->weight[i] >= 0) || isinf(s->weight[i])))
-            st = cs_fail(err, CS_E_USAGE, "--data-path: '%s' stands where a weight >= 0 is expected (before '%s')", data_path->items[2 * i], s->prefix[i]);
+            st = cs_fail(err, CS_E_USAGE, "--data-path: '%s' stands where a weight >= 0 is expected (before '%s')", data_path->items[2 * i],
+                         s->prefix[i]);
         sum += s->weight[i];
     }
     if (st == CS_OK && !(sum > 0 && !isinf(sum)))

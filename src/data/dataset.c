@@ -16,11 +16,13 @@
 const cs_option cs_data_options[] = {
     {"data-path", CS_OPT_LIST, FIELD(data_path), NULL, NULL, "prefix of a .bin/.idx pair, or weights and prefixes in turn: W1 P1 W2 P2 ..", NULL},
     {"split", CS_OPT_STR, FIELD(split), "969,30,1", NULL, "shares of the documents for train, valid and test", NULL},
-    {"data-impl", CS_OPT_ENUM, FIELD(data_impl), "infer", "mmap|infer|lazy|cached", "kind of data files; only mmap files exist here, lazy and cached are refused", NULL},
+    {"data-impl", CS_OPT_ENUM, FIELD(data_impl), "infer", "mmap|infer|lazy|cached",
+     "kind of data files; only mmap files exist here, lazy and cached are refused", NULL},
     {"eod-mask-loss", CS_OPT_FLAG, FIELD(eod_mask_loss), NULL, NULL, "no loss where the input is the end-of-document token", NULL},
     {"reset-position-ids", CS_OPT_FLAG, FIELD(reset_position_ids), NULL, NULL, "positions start again after the end-of-document token", NULL},
     {"reset-attention-mask", CS_OPT_FLAG, FIELD(reset_attention_mask), NULL, NULL, "no attention across the end-of-document token", NULL},
-    {"dataloader-type", CS_OPT_ENUM, FIELD(dataloader_type), "single", "single|cyclic", "samples in the order of the index maps, or permuted anew in every pass", NULL},
+    {"dataloader-type", CS_OPT_ENUM, FIELD(dataloader_type), "single", "single|cyclic",
+     "samples in the order of the index maps, or permuted anew in every pass", NULL},
 };
 const size_t cs_data_n_options = sizeof cs_data_options / sizeof cs_data_options[0];
 
@@ -239,7 +241,8 @@ static cs_status check_ids(const corpus *c, int64_t doc, int64_t from, int64_t n
 {
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= vocab)
-            return cs_fail(err, CS_E_FORMAT, "%s: token %lld of sequence %lld is %d, the vocabulary ends at %lld; was it made with another tokenizer?",
+            return cs_fail(err, CS_E_FORMAT, "%s: token %lld of sequence %lld is %d, the vocabulary ends at %lld; was it made with "
+                           "another tokenizer?",
                            c->files.bin_path, (long long)(from + i), (long long)doc, ids[i], (long long)vocab - 1);
     return CS_OK;
 }

@@ -13,8 +13,8 @@ cs_status cs_indexmap_plan_init(cs_indexmap_plan *p, const cs_indexmap_key *key,
     for (int64_t d = key->lo; d < key->hi; d++)
         p->tokens += cs_idx_length(key->idx, d);
     if (p->tokens < seq + 1)
-        return cs_fail(err, CS_E_USAGE, "%s: documents %lld to %lld of %lld hold %lld tokens, one sample of --seq-length %lld needs %lld; use more text, a "
-                       "larger share in --split or a shorter --seq-length", key->idx->name, (long long)key->lo, (long long)key->hi,
+        return cs_fail(err, CS_E_USAGE, "%s: documents %lld to %lld of %lld hold %lld tokens, one sample of --seq-length %lld needs %lld; use more "
+                       "text, a larger share in --split or a shorter --seq-length", key->idx->name, (long long)key->lo, (long long)key->hi,
                        (long long)key->idx->n_seq, (long long)p->tokens, (long long)seq, (long long)(seq + 1));
     if (key->hi > INT32_MAX)
         return cs_fail(err, CS_E_FORMAT, "%s: document %lld; index maps hold 32-bit document numbers", key->idx->name, (long long)key->hi);

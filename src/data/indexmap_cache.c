@@ -56,8 +56,8 @@ static cs_status check_doc(const cs_indexmap *m, const cs_indexmap_key *key, cs_
     for (int64_t i = 0; i < p->n_doc && s == CS_OK; i++) {
         int64_t d = m->doc[i], epoch = i / n + 1;
         if (d < key->lo || d >= key->hi)
-            s = cs_fail(err, CS_E_FORMAT, "%s: entry %lld is document %lld, outside of the split's %lld..%lld", m->paths[0], (long long)i, (long long)d,
-                        (long long)key->lo, (long long)key->hi - 1);
+            s = cs_fail(err, CS_E_FORMAT, "%s: entry %lld is document %lld, outside of the split's %lld..%lld", m->paths[0], (long long)i,
+                        (long long)d, (long long)key->lo, (long long)key->hi - 1);
         else if (++count[d - key->lo] > (p->separate_last_epoch && epoch < p->epochs ? p->epochs - 1 : p->epochs))
             s = cs_fail(err, CS_E_FORMAT, "%s: entry %lld: document %lld comes too often", m->paths[0], (long long)i, (long long)d);
     }
@@ -99,7 +99,8 @@ static cs_status check_shuffle(const cs_indexmap *m, cs_error *err)
     return s;
 }
 
-static cs_status load_one(cs_indexmap *m, const cs_indexmap_key *key, const char *prefix, const char *name, int kind, const void **data, cs_error *err)
+static cs_status load_one(cs_indexmap *m, const cs_indexmap_key *key, const char *prefix, const char *name, int kind, const void **data,
+                          cs_error *err)
 {
     cs_npy a;
     int ndim;
@@ -116,8 +117,8 @@ static cs_status load_one(cs_indexmap *m, const cs_indexmap_key *key, const char
     CS_TRY(cs_npy_parse(&a, m->maps[kind].data, m->maps[kind].size, path, err));
     cs_dtype dtype = kind_shape(&m->plan, kind, &ndim, shape);
     if (a.dtype != dtype || a.ndim != ndim || a.shape[0] != shape[0] || a.shape[1] != shape[1])
-        return cs_fail(err, CS_E_FORMAT, "%s: %s of shape (%lld, %lld), expected %s (%lld, %lld)", path, cs_dtype_name(a.dtype), (long long)a.shape[0],
-                       (long long)a.shape[1], cs_dtype_name(dtype), (long long)shape[0], (long long)shape[1]);
+        return cs_fail(err, CS_E_FORMAT, "%s: %s of shape (%lld, %lld), expected %s (%lld, %lld)", path, cs_dtype_name(a.dtype),
+                       (long long)a.shape[0], (long long)a.shape[1], cs_dtype_name(dtype), (long long)shape[0], (long long)shape[1]);
     if ((uintptr_t)a.data % cs_dtype_size(dtype) != 0)
         return cs_fail(err, CS_E_FORMAT, "%s: the data are not aligned to %zu bytes", path, cs_dtype_size(dtype));
     *data = a.data;

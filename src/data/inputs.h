@@ -5,7 +5,9 @@
 #include "base/options.h"
 
 /* By the extension, without .gz, .zst or .zstd behind it. */
-typedef enum cs_input_kind { CS_INPUT_PARQUET, CS_INPUT_ARROW, CS_INPUT_CSV, CS_INPUT_JSON, CS_INPUT_JSONL, CS_INPUT_TXT, CS_INPUT_OTHER } cs_input_kind;
+typedef enum cs_input_kind {
+    CS_INPUT_PARQUET, CS_INPUT_ARROW, CS_INPUT_CSV, CS_INPUT_JSON, CS_INPUT_JSONL, CS_INPUT_TXT, CS_INPUT_OTHER
+} cs_input_kind;
 cs_input_kind cs_input_kind_of(const char *path);
 
 /* Files in the order given; a folder stands for its files of the commonest of the six extensions (of equals the one whose first file comes first),

@@ -2,7 +2,7 @@
 #ifndef CS_DATA_PREP_BATCH_H
 #define CS_DATA_PREP_BATCH_H
 
-#include "data/preprocess.h"
+#include "data/prep.h"
 
 typedef struct cs_prep_record {
     size_t at, len; /* in text */

@@ -212,8 +212,8 @@ static cs_status array_element(cs_records *r, const char **text, size_t *len, in
         while (r->at + n == r->len && !r->ended)
             CS_TRY(more(r, err));
         if (r->at + n == r->len)
-            return cs_fail(err, CS_E_FORMAT, "%s:%lld: the file ends inside the array; the element that starts here has no end", cs_stream_name(r->stream),
-                           (long long)r->line);
+            return cs_fail(err, CS_E_FORMAT, "%s:%lld: the file ends inside the array; the element that starts here has no end",
+                           cs_stream_name(r->stream), (long long)r->line);
         char c = r->buf[r->at + n];
         if (scan_ends(&s, c))
             break;

@@ -93,7 +93,8 @@ cs_status cs_idx_init(cs_idx *ix, const uint8_t *data, size_t size, uint64_t bin
 {
     *ix = (cs_idx){.name = name};
     if (size >= 8 && (memcmp(data, "TNTIDX\0\0", 8) == 0))
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: the older TNTIDX index (--dataset-impl lazy or cached); make it again with --dataset-impl mmap", name);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: the older TNTIDX index (--dataset-impl lazy or cached); make it again with "
+                       "--dataset-impl mmap", name);
     if (size < sizeof magic || memcmp(data, magic, sizeof magic) != 0)
         return cs_fail(err, CS_E_FORMAT, "%s: byte 0: no MMIDIDX magic; not a Megatron index file", name);
     if (size < HEAD_BYTES)

@@ -1,6 +1,6 @@
 /* The pipeline. Batches sit in a ring; batch number q is in ring[q % n_ring]. The reader (the calling thread) fills them in order, any worker takes
  * the next full one, the writer takes them in order again. Invariant: filled - written <= n_ring, encoded ones are never reordered. */
-#include "data/preprocess.h"
+#include "data/prep.h"
 
 #include "base/clock.h"
 #include "base/log.h"

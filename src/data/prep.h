@@ -1,7 +1,8 @@
 /* Texts to token files: reader -> tokenizer threads -> ordered writer. The bytes written do not depend on the number of threads, nor does
- * which error is reported: the first one in the order of the input. Memory: a few batches of about 256 KiB of text a thread, or one long record each. */
-#ifndef CS_DATA_PREPROCESS_H
-#define CS_DATA_PREPROCESS_H
+ * which error is reported: the first one in the order of the input. Memory: a few batches of about 256 KiB of text a thread, or
+ * one long record each. */
+#ifndef CS_DATA_PREP_H
+#define CS_DATA_PREP_H
 
 #include "base/options.h"
 #include "data/records.h"
