@@ -73,6 +73,8 @@ static void run_check(check *t, const char *name)
             if (!(fabs(t->dx[i][j] - numeric) <= 1e-7 + 1e-6 * fabs(numeric)))
                 fail_msg("%s: gradient %d[%ld] is %.12g, central difference %.12g", name, i, (long)j, t->dx[i][j], numeric);
         }
+    }
+    for (int i = 0; i < t->n_in; i++) {
         cs_free(t->x[i]);
         cs_free(t->dx[i]);
     }
