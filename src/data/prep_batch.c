@@ -56,9 +56,11 @@ cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int6
         b->records = more;
         b->cap = cap;
     }
-    b->records[b->n++] = (cs_prep_record){b->text.len, len, line, file, json};
+    b->records[b->n] = (cs_prep_record){b->text.len, len, line, file, json};
     cs_str_append(&b->text, text, len);
-    return cs_str_check(&b->text, err);
+    CS_TRY(cs_str_check(&b->text, err));
+    b->n++; /* only a record whose text is there is handed on */
+    return CS_OK;
 }
 
 /* The ids of one text become a document, unless there are none. */

@@ -169,6 +169,19 @@ done
 result "each system call fails once ($n)" "$bad"
 [ $n -gt 8 ] || result "failpoints are armed" "only $n calls"
 
+# each allocation fails once: one line and no file, never a signal (the tokenizer's own loading is not looked at here)
+n=0 bad=""
+printf '{"text": "once upon"}\n{"text": "a time"}\n' | gzip -c >"$in/s.jsonl.gz"
+while n=$((n + 1)) && [ $n -lt 400 ]; do
+    rm -rf "$TMP/fail" && mkdir "$TMP/fail"
+    FAIL=mem@$n pre --input "$in/s.jsonl.gz" --output-prefix "$TMP/fail/p" --workers 2 2>"$TMP/err"
+    code=$?
+    [ $code = 0 ] && [ ! -s "$TMP/err" ] && break
+    { [ $code = 5 ] || { [ $code = 3 ] && grep -q tok512.bin "$TMP/err"; }; } && [ "$(wc -l <"$TMP/err")" = 1 ] && [ -z "$(ls "$TMP/fail")" ] \
+        || bad="$bad $n:$code:$(head -c 90 "$TMP/err")"
+done
+result "each allocation fails once ($n)" "$bad"
+
 # killed at every write, flush and rename: no index, hence no data set; the next run works
 bad=""
 for site in write:1 write:2 write:3 fsync:1 fsync:2 fsync:3 rename:1 rename:2; do
