@@ -97,8 +97,8 @@ static void note_end(crew *w, int rank, int status)
         begin_end(w, sig == w->forwarded ? 128 + sig : CS_E_PEER);
         if (sig != w->forwarded && !atomic_exchange(&w->region->said, 1)) {
             cs_error err;
-            cs_fail(&err, CS_E_PEER, "rank %d (process %d) was killed by signal %d (%s); the other ranks were ended; start the run again with --resume",
-                    rank, (int)pid, sig, strsignal(sig));
+            cs_fail(&err, CS_E_PEER, "rank %d (process %d) was killed by signal %d (%s); the other ranks were ended; "
+                    "start the run again with --resume", rank, (int)pid, sig, strsignal(sig));
             cs_error_print(&err);
         }
     }

@@ -14,7 +14,8 @@ cs_status cs_mesh_init(cs_mesh *mesh, cs_comm *world, int tp, int dp, int pp, cs
     *mesh = (cs_mesh){.world = world, .size = {tp, dp, pp}};
     int n = cs_comm_size(world);
     if (tp < 1 || dp < 1 || pp < 1 || (int64_t)tp * dp > n || (int64_t)tp * dp * pp != n)
-        return cs_fail(err, CS_E_USAGE, "tensor %d x data %d x pipeline %d parallel sizes do not multiply to the %d ranks of this run", tp, dp, pp, n);
+        return cs_fail(err, CS_E_USAGE, "tensor %d x data %d x pipeline %d parallel sizes do not multiply to the %d ranks of this run", tp,
+                       dp, pp, n);
     cs_mesh_coords(mesh->size, cs_comm_rank(world), mesh->coord);
     for (int a = 0; a < CS_AXIS_COUNT; a++) {
         int color = 0, weight = 1; /* equal for the ranks that differ in axis a only */

@@ -15,7 +15,8 @@ const cs_option cs_lr_option_rows[] = {
     {"lr-warmup-iters", CS_OPT_INT, FIELD(warmup_iters), "0", "0..", "Steps of linear warm-up", NULL},
     {"lr-warmup-samples", CS_OPT_INT, FIELD(warmup_samples), "0", "0..", "Samples of linear warm-up", NULL},
     {"lr-warmup-fraction", CS_OPT_REAL, FIELD(warmup_fraction), "0", "0..1", "Warm-up as a fraction of the decay", NULL},
-    {"override-lr-scheduler", CS_OPT_FLAG, FIELD(override_scheduler), NULL, NULL, "On resume: take the schedule from the flags", "override-opt_param-scheduler"},
+    {"override-lr-scheduler", CS_OPT_FLAG, FIELD(override_scheduler), NULL, NULL, "On resume: take the schedule from the flags",
+     "override-opt_param-scheduler"},
     {"use-checkpoint-lr-scheduler", CS_OPT_FLAG, FIELD(use_checkpoint_scheduler), NULL, NULL, "On resume: take the schedule from the checkpoint",
      "use-checkpoint-opt_param-scheduler"},
     {"rampup-batch-size", CS_OPT_LIST, FIELD(rampup), NULL, NULL, "START INCREMENT SAMPLES: grow the global batch from START", NULL},
@@ -75,10 +76,10 @@ static void init_ramp(const cs_lr_options *o, const cs_lr_run *run, cs_ramp *ram
     if (run->train_iters > 0)
         cs_fail_also(err, CS_E_USAGE, "--rampup-batch-size counts samples: give --train-samples instead of --train-iters");
     if (v[0] > run->global_batch_size || (run->global_batch_size - v[0]) % v[1] != 0)
-        cs_fail_also(err, CS_E_USAGE, "--rampup-batch-size %lld %lld: --global-batch-size %lld must be START plus a multiple of INCREMENT", (long long)v[0],
-                     (long long)v[1], (long long)run->global_batch_size);
+        cs_fail_also(err, CS_E_USAGE, "--rampup-batch-size %lld %lld: --global-batch-size %lld must be START plus a multiple of INCREMENT",
+                     (long long)v[0], (long long)v[1], (long long)run->global_batch_size);
     if (run->batch_multiple > 0 && (v[0] % run->batch_multiple != 0 || (v[0] < run->global_batch_size && v[1] % run->batch_multiple != 0)))
-        cs_fail_also(err, CS_E_USAGE, "--rampup-batch-size %lld %lld: START and INCREMENT must be multiples of micro batch size x data-parallel size = %lld",
+        cs_fail_also(err, CS_E_USAGE, "--rampup-batch-size %lld %lld: START and INCREMENT must be multiples of micro batch x ranks = %lld",
                      (long long)v[0], (long long)v[1], (long long)run->batch_multiple);
     *ramp = (cs_ramp){v[0], v[1], v[2], run->global_batch_size};
 }
@@ -131,7 +132,8 @@ cs_status cs_lr_init(const cs_lr_options *o, const cs_lr_run *run, cs_lr_schedul
 static void compare(const char *what, double saved, double now, cs_error *err)
 {
     if (saved != now)
-        cs_fail_also(err, CS_E_USAGE, "%s is %.10g in the checkpoint and %.10g now; use --override-lr-scheduler or --use-checkpoint-lr-scheduler", what, saved, now);
+        cs_fail_also(err, CS_E_USAGE, "%s is %.10g in the checkpoint and %.10g now; use --override-lr-scheduler or "
+                     "--use-checkpoint-lr-scheduler", what, saved, now);
 }
 
 cs_status cs_lr_resume(const cs_lr_options *o, const cs_lr_schedule *saved, cs_lr_schedule *s, cs_error *err)
@@ -144,8 +146,8 @@ cs_status cs_lr_resume(const cs_lr_options *o, const cs_lr_schedule *saved, cs_l
         return CS_OK;
     }
     if (saved->style != s->style)
-        cs_fail_also(&found, CS_E_USAGE, "the decay style is %s in the checkpoint and %s now; use --override-lr-scheduler or --use-checkpoint-lr-scheduler",
-                     cs_lr_style_name(saved->style), cs_lr_style_name(s->style));
+        cs_fail_also(&found, CS_E_USAGE, "the decay style is %s in the checkpoint and %s now; use --override-lr-scheduler or "
+                     "--use-checkpoint-lr-scheduler", cs_lr_style_name(saved->style), cs_lr_style_name(s->style));
     compare("the learning rate", saved->lr, s->lr, &found);
     compare("the warm-up in samples", saved->warmup, s->warmup, &found);
     if (saved->style != CS_LR_CONSTANT || s->style != CS_LR_CONSTANT) { /* a constant rate does not know these */

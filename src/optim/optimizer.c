@@ -48,5 +48,6 @@ double cs_clip_scale(double clip, double norm)
 
 cs_adamw cs_optimizer_step_args(const cs_optimizer_options *o, double lr, int64_t step, double grad_scale)
 {
-    return (cs_adamw){.lr = lr, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay, .step = step, .grad_scale = grad_scale};
+    return (cs_adamw){.lr = lr, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay, .step = step,
+                      .grad_scale = grad_scale};
 }

@@ -161,7 +161,8 @@ static void update(cs_dp *dp, const cs_param *p, const cs_adamw *h)
         args.weight_decay = 0;
     void *store = cs_flat_at(dp->table->store, dp->table->prec.store, lo);
     void *value = dp->master ? cs_flat_at(dp->master, acc, lo - dp->lo) : store;
-    dp->kernels->adamw(hi - lo, value, cs_flat_at(dp->m, acc, lo - dp->lo), cs_flat_at(dp->v, acc, lo - dp->lo), cs_flat_at(dp->grad, acc, lo), &args, store);
+    void *m = cs_flat_at(dp->m, acc, lo - dp->lo), *v = cs_flat_at(dp->v, acc, lo - dp->lo);
+    dp->kernels->adamw(hi - lo, value, m, v, cs_flat_at(dp->grad, acc, lo), &args, store);
 }
 
 void cs_dp_step(cs_dp *dp, const cs_adamw *h)

@@ -76,7 +76,8 @@ static void expect_sum(void *want, int64_t i, cs_dtype t, int size)
     cs_bf16 b = cs_bf16_from_f32(f);
     uint32_t u32 = (uint32_t)u;
     uint8_t u8 = (uint8_t)u;
-    const void *from = t == CS_F64 ? (void *)&d : t == CS_F32 ? (void *)&f : t == CS_BF16 ? (void *)&b : t == CS_I64 ? (void *)&u : t == CS_I32 ? (void *)&u32 : (void *)&u8;
+    const void *whole = t == CS_I64 ? (void *)&u : t == CS_I32 ? (void *)&u32 : (void *)&u8;
+    const void *from = t == CS_F64 ? &d : t == CS_F32 ? &f : t == CS_BF16 ? &b : whole;
     memcpy(want, from, cs_dtype_size(t));
 }
 

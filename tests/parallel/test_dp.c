@@ -84,7 +84,8 @@ static void train(fixture *f, cs_comm *group, cs_dtype store, bool shard)
     *f = (fixture){.table = {.row = f->row, .n_rows = N_PARAMS, .prec = cs_precision_of(store)}};
     cs_param_table *t = &f->table;
     for (int k = 0; k < N_PARAMS; k++) {
-        f->row[k] = (cs_param){.name = "p", .rows = 1, .cols = sizes[k], .decay = k % 2 == 0, .offset = t->n_elements, .n = sizes[k], .weight.version = 1};
+        f->row[k] = (cs_param){.name = "p", .rows = 1, .cols = sizes[k], .decay = k % 2 == 0, .offset = t->n_elements, .n = sizes[k],
+                               .weight.version = 1};
         t->n_elements += (sizes[k] + CS_PARAM_ALIGN - 1) / CS_PARAM_ALIGN * CS_PARAM_ALIGN;
     }
     CHECK(cs_param_table_alloc(t, true, group, &err) == CS_OK);

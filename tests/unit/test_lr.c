@@ -113,7 +113,7 @@ static void test_illegal(void **state)
     assert_int_equal(cs_lr_init(&o, &by_iters, &s, &ramp, &err), CS_E_USAGE);
     static const char *const lines[] = {"--lr-decay-samples does not go with --train-iters", "--lr-warmup-samples does not go",
                                         "--lr-warmup-fraction and --lr-warmup-samples", "--rampup-batch-size counts samples",
-                                        "START plus a multiple", "multiples of micro batch size", "--min-lr 0.001 exceeds --lr 0.0001",
+                                        "START plus a multiple", "multiples of micro batch x ranks = 4", "--min-lr 0.001 exceeds --lr 0.0001",
                                         "warm-up of 800 samples must be shorter", "--use-checkpoint-lr-scheduler exclude"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(err.msg, lines[i]))
