@@ -125,4 +125,13 @@ const char *cs_kernels_cpu_isa(void);
 /* Every table of this build that this CPU can run, for tests: fills up to `max`, returns the number. */
 int cs_kernels_all(const cs_kernels **out, int max);
 
+/* Raw loops for `bench`: what this machine can do at most, on `threads` OpenMP threads, with the widest vectors it has. */
+/* Work done in *work (multiply and add count as two), seconds returned. type F32: fused multiply-adds; BF16: dot products into f32.
+ * 0 when this CPU has no such instruction. */
+double cs_probe_flops(cs_dtype type, int threads, double *work);
+/* Seconds to read `bytes` (a multiple of 4096) from memory, each thread its own sequential part. */
+double cs_probe_read(const void *src, size_t bytes, int threads);
+/* Seconds to copy with stores that bypass the caches. dst and src 64-byte aligned. */
+double cs_probe_copy(void *dst, const void *src, size_t bytes, int threads);
+
 #endif

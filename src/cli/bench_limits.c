@@ -1,0 +1,124 @@
+/* Limits of the machine: arithmetic peaks, memory bandwidth, sum over two ranks. */
+#include "cli/bench.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "comm/comm.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { STREAM_BYTES = 256 << 20, RANK_BYTES = 64 << 20 };
+
+static double best_flops(const cs_bench *b, cs_dtype t, int threads)
+{
+    double best = 0, work = 0;
+    for (int64_t r = 0; r <= b->cfg->repeat; r++) {
+        double s = cs_probe_flops(t, threads, &work);
+        best = s > 0 ? fmax(best, work / s * 1e-9) : best;
+    }
+    return best;
+}
+
+static double best_stream(const cs_bench *b, void *dst, const void *src, int threads)
+{
+    double best = 0, moved = dst ? 2.0 * STREAM_BYTES : STREAM_BYTES;
+    for (int64_t r = 0; r <= b->cfg->repeat; r++) {
+        double s = dst ? cs_probe_copy(dst, src, STREAM_BYTES, threads) : cs_probe_read(src, STREAM_BYTES, threads);
+        best = fmax(best, moved / s * 1e-9);
+    }
+    return best;
+}
+
+/* What the two ranks find out, in memory that outlives them. */
+typedef struct rank_result {
+    double copy, allreduce; /* best seconds */
+    int64_t repeat;
+} rank_result;
+
+static int measure_ranks(cs_comm *world, void *arg)
+{
+    rank_result *out = arg;
+    float *buf = cs_comm_alloc(world, RANK_BYTES), *own = cs_alloc_aligned(RANK_BYTES), *to = cs_alloc_aligned(RANK_BYTES);
+    omp_set_num_threads(1);
+    if (!buf || !own || !to)
+        return CS_E_NOMEM;
+    memset(own, 0, RANK_BYTES);
+    memset(to, 0, RANK_BYTES);
+    double copy = 1e30, sum = 1e30;
+    for (int64_t r = 0; r <= out->repeat; r++) {
+        cs_comm_barrier(world);
+        double start = cs_clock_now();
+        memcpy(to, own, RANK_BYTES);
+        cs_comm_barrier(world);
+        double middle = cs_clock_now();
+        cs_comm_allreduce_sum(world, buf, RANK_BYTES / 4, CS_F32);
+        cs_comm_barrier(world);
+        copy = fmin(copy, middle - start);
+        sum = fmin(sum, cs_clock_now() - middle);
+    }
+    if (cs_comm_rank(world) == 0) {
+        out->copy = copy;
+        out->allreduce = sum;
+    }
+    cs_free(own);
+    cs_free(to);
+    return CS_OK;
+}
+
+/* Forks: comes before anything that starts a thread. */
+static cs_status measure_comm(cs_bench *b)
+{
+    if (cs_launch_under_mpi())
+        return CS_OK;
+    rank_result *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return cs_fail_nomem(b->err, sizeof *shared, "the result of two ranks");
+    shared->repeat = b->cfg->repeat;
+    int code = cs_launch(2, measure_ranks, shared);
+    if (code == CS_OK) {
+        b->lim.rank_copy = RANK_BYTES / shared->copy * 1e-9;
+        b->lim.allreduce = RANK_BYTES / shared->allreduce * 1e-9;
+    }
+    munmap(shared, sizeof *shared);
+    return code == CS_OK ? CS_OK : cs_fail(b->err, (cs_status)code, "bench: the two ranks of the all-reduce measurement ended with code %d", code);
+}
+
+cs_status cs_bench_limits_run(cs_bench *b)
+{
+    cs_bench_limits *l = &b->lim;
+    CS_TRY(measure_comm(b));
+    void *src = cs_bench_array(CS_F32, STREAM_BYTES / 4, 1), *dst = cs_bench_array(CS_F32, STREAM_BYTES / 4, 2);
+    if (!src || !dst) {
+        cs_free(src);
+        cs_free(dst);
+        return cs_fail_nomem(b->err, 2 * (size_t)STREAM_BYTES, "the memory streams");
+    }
+    l->fma1 = best_flops(b, CS_F32, 1);
+    l->fma = best_flops(b, CS_F32, b->threads);
+    l->dot1 = best_flops(b, CS_BF16, 1);
+    l->dot = best_flops(b, CS_BF16, b->threads);
+    l->read1 = best_stream(b, NULL, src, 1);
+    l->read = best_stream(b, NULL, src, b->threads);
+    l->copy1 = best_stream(b, dst, src, 1);
+    l->copy = best_stream(b, dst, src, b->threads);
+    cs_free(src);
+    cs_free(dst);
+    cs_bench_row(b, "limits", "fma, 1 thread", "f32", l->fma1, "GFLOP/s", 0, NULL);
+    cs_bench_row(b, "limits", "fma, all threads", "f32", l->fma, "GFLOP/s", 0, NULL);
+    if (l->dot > 0) {
+        cs_bench_row(b, "limits", "dot, 1 thread", "bf16", l->dot1, "GFLOP/s", 0, NULL);
+        cs_bench_row(b, "limits", "dot, all threads", "bf16", l->dot, "GFLOP/s", 0, NULL);
+    }
+    cs_bench_row(b, "limits", "memory read, 1 thread", "", l->read1, "GB/s", 0, NULL);
+    cs_bench_row(b, "limits", "memory read, all threads", "", l->read, "GB/s", 0, NULL);
+    cs_bench_row(b, "limits", "memory copy, 1 thread", "", l->copy1, "GB/s", 0, NULL);
+    cs_bench_row(b, "limits", "memory copy, all threads", "", l->copy, "GB/s", 0, NULL);
+    if (l->allreduce > 0) {
+        cs_bench_row(b, "limits", "copy by 2 ranks at once, each", "", l->rank_copy, "GB/s", 0, NULL);
+        cs_bench_row(b, "limits", "all-reduce, 2 ranks, 64 MiB", "f32", l->allreduce, "GB/s", l->rank_copy, "copy by 2 ranks");
+    }
+    return CS_OK;
+}
