@@ -21,7 +21,7 @@ cs_isa cs_cpu_detect(void);
  * "onednn". Returns false, table untouched, when this build or `isa` has no such product. */
 bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);
 
-/* Times the products of n <= 4 tables of one store type on a shape of a transformer layer, some 20 ms in all, and returns the index of
+/* Times the products of n <= 4 tables of one store type on a shape of a transformer layer on one thread, some 30 ms in all, and returns the index of
  * the fastest. All are valid; results differ in rounding only. */
 int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n);
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <oneapi/dnnl/dnnl.h>
+#include <omp.h>
 
 enum form { FWD, DGRAD, WGRAD };
 
@@ -18,6 +19,7 @@ typedef struct key {
     cs_dtype store, out;
     int64_t m, n, k, lda, ldb, ldc;
     bool bias, beta;
+    int threads; /* a primitive is cut for this many */
 } key;
 
 typedef struct entry {
@@ -137,7 +139,8 @@ static entry *find_entry(const key *k, const dnnl_memory_desc_t *b)
     for (entry *e = mine.entries; e; e = e->next) {
         const key *q = &e->key;
         if (q->form == k->form && q->store == k->store && q->out == k->out && q->m == k->m && q->n == k->n && q->k == k->k &&
-            q->lda == k->lda && q->ldb == k->ldb && q->ldc == k->ldc && q->bias == k->bias && q->beta == k->beta)
+            q->lda == k->lda && q->ldb == k->ldb && q->ldc == k->ldc && q->bias == k->bias && q->beta == k->beta &&
+            q->threads == k->threads)
             return e;
     }
     return entry_create(k, b);
@@ -241,7 +244,7 @@ static void fwd(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void 
     if (T <= 0 || w->rows <= 0)
         return;
     const packed *p = packed_weight(w, FWD);
-    key k = {FWD, w->dtype, y_dtype, T, w->rows, w->cols, ldx, 0, ldy, bias != NULL, beta != 0};
+    key k = {FWD, w->dtype, y_dtype, T, w->rows, w->cols, ldx, 0, ldy, bias != NULL, beta != 0, omp_get_max_threads()};
     if (!p || !execute(&k, x, p->data, &p->md, bias, y))
         cs_kernels_ref(w->dtype)->gemm_fwd(T, x, ldx, w, bias, y, ldy, y_dtype, beta);
 }
@@ -251,7 +254,7 @@ static void dgrad(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx
     if (T <= 0 || w->cols <= 0)
         return;
     const packed *p = packed_weight(w, DGRAD);
-    key k = {DGRAD, w->dtype, w->dtype, T, w->cols, w->rows, ldy, 0, ldx, false, beta != 0};
+    key k = {DGRAD, w->dtype, w->dtype, T, w->cols, w->rows, ldy, 0, ldx, false, beta != 0, omp_get_max_threads()};
     if (!p || !execute(&k, dy, p->data, &p->md, NULL, dx))
         cs_kernels_ref(w->dtype)->gemm_dgrad(T, dy, ldy, w, dx, ldx, beta);
 }
@@ -260,7 +263,7 @@ static void wgrad(cs_dtype t, int64_t T, int64_t N, int64_t K, const void *dy, i
 {
     if (T <= 0 || N <= 0 || K <= 0)
         return;
-    key k = {WGRAD, t, CS_F32, N, K, T, ldy, ldx, K, false, true};
+    key k = {WGRAD, t, CS_F32, N, K, T, ldy, ldx, K, false, true, omp_get_max_threads()};
     dnnl_memory_desc_t b = matrix(T, K, t, ldx, 1);
     if (!start() || !execute(&k, dy, x, &b, NULL, dw))
         cs_kernels_ref(t)->gemm_wgrad(T, N, K, dy, ldy, x, ldx, dw);
