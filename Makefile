@@ -85,7 +85,7 @@ $(BUILD)/cspeed.1: $(BUILD)/cspeed
 $(BUILD)/cspeed.bash: $(BUILD)/cspeed
 	$(BUILD)/cspeed help --completion > $@.tmp && mv $@.tmp $@
 
-$(BUILD)/cspeed.pc: Makefile
+$(BUILD)/cspeed.pc: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: cspeed' \
 	    'Description: Trains and runs LLaMA-family language models on CPUs' 'Version: $(VERSION)' 'Requires.private: $(LIBS)' \
@@ -130,5 +130,7 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests fuzzers check demo bench soak install clean
+FORCE:
+
+.PHONY: FORCE all tests fuzzers check demo bench soak install clean
 -include $(OBJ:.o=.d) $(BUILD)/obj/cli/main.d $(TEST_BIN:=.d)

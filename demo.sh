@@ -27,13 +27,13 @@ split -n l/20 -d --additional-suffix=.txt examples/data/shakespeare.txt "$out/te
 
 run cspeed preprocess --input "$out/text" --text-document file --output-prefix "$out/shk" --tokenizer-name-or-path "$out/tok" --append-eod --workers 2
 
-run cspeed train --num-layers 6 --hidden-size 192 --ffn-hidden-size 512 --num-attention-heads 6 --group-query-attention --num-query-groups 2 \
+run cspeed train --num-layers 4 --hidden-size 192 --ffn-hidden-size 512 --num-attention-heads 6 --group-query-attention --num-query-groups 2 \
     --data-path "$out/shk_text_document" --split 949,50,1 --tokenizer-name-or-path "$out/tok" --save "$out/run" --nproc 2 --use-distributed-optimizer \
     --train-iters "$iters" --seq-length 256 --micro-batch-size 4 --global-batch-size 16 --lr 2e-3 --min-lr 2e-4 --lr-decay-style cosine \
-    --lr-warmup-iters 20 --weight-decay 0.1 --clip-grad 1.0 --adam-beta2 0.95 --dtype "$dtype" --log-interval 10 --eval-interval 40 --eval-iters 4 \
+    --lr-warmup-iters 20 --weight-decay 0.1 --clip-grad 1.0 --adam-beta2 0.95 --dtype "$dtype" --log-interval 5 --eval-interval 40 --eval-iters 4 \
     --save-interval 100 --keep-checkpoints 2 --seed 1
 
-run cspeed plot "$out/run" --title "tiny-shakespeare, LLaMA 6 x 192"
+run cspeed plot "$out/run" --title "tiny-shakespeare, LLaMA 4 x 192"
 run cspeed verify "$out/run"
 run cspeed generate --load "$out/run" --prompt "ROMEO:" --max-new-tokens 200 --do-sample --temperature 0.8 --top-k 50 --seed 1 --echo
 
