@@ -250,7 +250,7 @@ static void check_memory(cs_comm *c)
 
 static void check_all(cs_comm *c)
 {
-    static const int64_t sizes[] = {1, 7, 4097, 600011}; /* the last: more than two stages of one byte elements */
+    static const int64_t sizes[] = {1, 7, 4097, 300011}; /* the last: more than one stage of bytes */
     for (int t = 0; t < N_TYPES; t++)
         for (int k = 0; k < 4; k++)
             for (int shared = 0; shared < 2; shared++) {
