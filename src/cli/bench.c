@@ -109,7 +109,8 @@ static cs_status check(const cs_cli *cli, const cs_bench_config *cfg, bool chose
         return cs_fail(err, CS_E_USAGE, "--hidden-size %lld with %lld heads: expected an even head dimension of at most 256", (long long)cfg->hidden,
                        (long long)cfg->heads);
     if (cfg->heads % cfg->kv_heads)
-        return cs_fail(err, CS_E_USAGE, "--num-attention-heads %lld: not a multiple of the %lld key heads", (long long)cfg->heads, (long long)cfg->kv_heads);
+        return cs_fail(err, CS_E_USAGE, "--num-attention-heads %lld: not a multiple of the %lld key heads", (long long)cfg->heads,
+                       (long long)cfg->kv_heads);
     return CS_OK;
 }
 

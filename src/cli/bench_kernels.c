@@ -248,7 +248,9 @@ static const set sets[] = {
     {setup_loss, {{"cross-entropy with gradient", run_cross_entropy, work_cross_entropy, COPY}}},
     {setup_adamw, {{"adamw", run_adamw, work_adamw, COPY}}},
     {setup_gemv,
-     {{"weights x 1 row", run_gemv1, work_gemv, READ}, {"weights x 4 rows", run_gemv4, work_gemv, READ}, {"weights x 8 rows", run_gemv8, work_gemv, READ}}},
+     {{"weights x 1 row", run_gemv1, work_gemv, READ},
+      {"weights x 4 rows", run_gemv4, work_gemv, READ},
+      {"weights x 8 rows", run_gemv8, work_gemv, READ}}},
 };
 
 static void measure(bed *d, const kase *c)
@@ -269,7 +271,8 @@ static void measure(bed *d, const kase *c)
 static cs_status run_set(cs_bench *b, const cs_kernels *k, const set *s)
 {
     const cs_bench_config *c = b->cfg;
-    bed d = {.b = b, .k = k, .T = c->tokens, .H = c->hidden, .F = c->ffn, .V = c->vocab, .D = c->hidden / c->heads, .heads = c->heads, .kv = c->kv_heads};
+    bed d = {
+        .b = b, .k = k, .T = c->tokens, .H = c->hidden, .F = c->ffn, .V = c->vocab, .D = c->hidden / c->heads, .heads = c->heads, .kv = c->kv_heads};
     bool ok = s->setup(&d);
     for (int i = 0; i < d.n_mem; i++)
         ok = ok && d.mem[i];

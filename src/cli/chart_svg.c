@@ -32,7 +32,8 @@ static void put_text(cs_canvas *c, double x, double y, double size, cs_anchor an
     static const char *const anchor_name[] = {"start", "middle", "end"};
     cs_str *out = ((svg *)c)->out;
     /* capitals are about 0.72 of the font size */
-    cs_str_printf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" text-anchor=\"%s\" fill=\"#%06x\">", x, y, size / 0.72, anchor_name[anchor], color);
+    cs_str_printf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" text-anchor=\"%s\" fill=\"#%06x\">", x, y, size / 0.72, anchor_name[anchor],
+                  color);
     for (; *text; text++) {
         if (*text == '<' || *text == '>' || *text == '&')
             cs_str_puts(out, *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : "&amp;");
@@ -46,7 +47,8 @@ cs_status cs_chart_svg(const cs_chart *chart, cs_str *out, cs_error *err)
 {
     svg s = {.canvas = {.rect = put_rect, .polyline = put_polyline, .dot = put_dot, .text = put_text}, .out = out};
     cs_chart_size(chart, &s.canvas.width, &s.canvas.height);
-    cs_str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\">\n",
+    cs_str_printf(out,
+                  "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\">\n",
                   s.canvas.width, s.canvas.height, s.canvas.width, s.canvas.height);
     CS_TRY(cs_chart_draw(chart, &s.canvas, err));
     cs_str_puts(out, "</svg>\n");

@@ -27,10 +27,11 @@ static const cs_option rows[] = {
      "keys of metrics.jsonl to draw; the two losses share a panel, every other key gets its own", NULL},
     {"output", CS_OPT_STR, offsetof(plot_config, output), NULL, NULL,
      "write TEXT.svg and TEXT.png; default RUN/loss, with several runs loss_compare in the first one's folder", "-o"},
-    {"compare", CS_OPT_LIST, offsetof(plot_config, compare), NULL, NULL, "two runs: also print the mean and largest relative difference of their losses",
-     NULL},
+    {"compare", CS_OPT_LIST, offsetof(plot_config, compare), NULL, NULL,
+     "two runs: also print the mean and largest relative difference of their losses", NULL},
     {"x-axis", CS_OPT_ENUM, offsetof(plot_config, x_axis), "step", "step|consumed_samples|consumed_tokens|time", "what runs along the x axis", NULL},
-    {"smooth", CS_OPT_REAL, offsetof(plot_config, smooth), "0", "0..0.999", "weight of the past in a running mean of noisy keys; the raw line stays faintly visible", NULL},
+    {"smooth", CS_OPT_REAL, offsetof(plot_config, smooth), "0", "0..0.999",
+     "weight of the past in a running mean of noisy keys; the raw line stays faintly visible", NULL},
     {"title", CS_OPT_STR, offsetof(plot_config, title), NULL, NULL, "title of the picture", NULL},
     {"no-files", CS_OPT_FLAG, offsetof(plot_config, no_files), NULL, NULL, "sketch and summary only, no SVG and PNG", NULL},
 };
@@ -285,8 +286,9 @@ static cs_status print_json(plot *p, const char *svg, const char *png, const dif
         for (size_t k = 0; k < p->n_keys; k++) {
             summary s = summarise(m, k);
             if (s.n > 0)
-                json_object_set_new(keys, p->key[k], json_pack("{s:I,s:f,s:f,s:f,s:I}", "rows", (json_int_t)s.n, "first", s.first, "last", s.last, "lowest",
-                                                               s.lowest, "lowest_step", (json_int_t)s.lowest_step));
+                json_object_set_new(keys, p->key[k],
+                                    json_pack("{s:I,s:f,s:f,s:f,s:I}", "rows", (json_int_t)s.n, "first", s.first, "last", s.last, "lowest", s.lowest,
+                                              "lowest_step", (json_int_t)s.lowest_step));
         }
         json_array_append_new(runs, json_pack("{s:s,s:I,s:I,s:o}", "run", m->name, "rows", (json_int_t)m->n_rows, "last_step",
                                               (json_int_t)m->step[m->n_rows - 1], "keys", keys));
@@ -297,8 +299,9 @@ static cs_status print_json(plot *p, const char *svg, const char *png, const dif
         json_object_set_new(root, "png", json_string(png));
     }
     if (d)
-        json_object_set_new(root, "compare", json_pack("{s:I,s:f,s:f,s:I}", "steps", (json_int_t)d->steps, "mean_relative", d->mean, "largest_relative",
-                                                       d->largest, "largest_at_step", (json_int_t)d->at));
+        json_object_set_new(root, "compare",
+                            json_pack("{s:I,s:f,s:f,s:I}", "steps", (json_int_t)d->steps, "mean_relative", d->mean, "largest_relative", d->largest,
+                                      "largest_at_step", (json_int_t)d->at));
     if (!root)
         return cs_fail_nomem(err, 1000, "the summary");
     json_dumpf(root, stdout, JSON_INDENT(2));

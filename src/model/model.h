@@ -43,10 +43,10 @@ void cs_model_bind_grad(cs_model *m, void *grad);
 double cs_model_loss(cs_model *m, const cs_batch *batch);
 /* The same sum; the flat gradient buffer gets += scale * d(sum)/d(parameter). */
 double cs_model_loss_backward(cs_model *m, const cs_batch *batch, double scale);
-/* Logits A [n_rows, V] of the given rows of the batch (row numbers ascending; NULL = all rows). kv may be NULL; its n_past is advanced by the caller. */
+/* Logits A [n_rows, V] of the given rows of the batch (row numbers ascending; NULL = all rows). kv may be NULL; the caller advances its n_past. */
 void cs_model_logits(cs_model *m, const cs_batch *batch, const cs_kv *kv, const int64_t *rows, int64_t n_rows, void *logits);
-/* After cs_model_loss_backward in f32/bf16: index of the first layer whose gradients are not finite, -1 = none; for messages. n_layers = head or final norm,
- * -2 = embedding only. */
+/* After cs_model_loss_backward in f32/bf16: index of the first layer whose gradients are not finite, -1 = none; for messages. n_layers = head or
+ * final norm, -2 = embedding only. */
 int64_t cs_model_bad_layer(const cs_model *m);
 
 #endif

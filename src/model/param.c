@@ -37,7 +37,8 @@ static void add_row(builder *b, int64_t index, bool present, int64_t layer, cons
     cs_param_table *t = b->t;
     cs_param *p = &t->row[index];
     bool vector = cols == 0;
-    *p = (cs_param){.name = "", .ndim = vector ? 1 : 2, .cols = vector ? 1 : cols, .init = init, .init_std = std, .decay = decay, .offset = t->n_elements};
+    *p = (cs_param){
+        .name = "", .ndim = vector ? 1 : 2, .cols = vector ? 1 : cols, .init = init, .init_std = std, .decay = decay, .offset = t->n_elements};
     if (!present)
         return;
     p->n_parts = n_parts;
@@ -64,7 +65,8 @@ static void add_layer(builder *b, int64_t l)
     int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
     double std = s->init_std, out_std = s->init_std / sqrt(2.0 * (double)s->n_layers);
     const part_size qkv[] = {{CS_PART_Q, q}, {CS_PART_K, kv}, {CS_PART_V, kv}};
-    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}}, down[] = {{CS_PART_DOWN, s->hidden}};
+    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}},
+                    down[] = {{CS_PART_DOWN, s->hidden}};
     add_norm(b, at + CS_ROW_NORM1, l, CS_PART_NORM1);
     add_row(b, at + CS_ROW_QKV, true, l, qkv, 3, s->hidden, CS_INIT_NORMAL, std, true);
     add_row(b, at + CS_ROW_QKV_BIAS, s->bias_qkv, l, qkv, 3, 0, CS_INIT_ZEROS, 0, false);
@@ -167,7 +169,8 @@ cs_param_view cs_param_view_at(const cs_param_table *t, int64_t i)
     const cs_param *p = t->row;
     while (i >= p->n_parts)
         i -= (p++)->n_parts;
-    cs_param_view v = {.name = p->part[i].name, .ndim = p->ndim, .shape = {p->part[i].rows, p->ndim == 2 ? p->cols : 1}, .offset = p->offset, .param = p};
+    cs_param_view v = {
+        .name = p->part[i].name, .ndim = p->ndim, .shape = {p->part[i].rows, p->ndim == 2 ? p->cols : 1}, .offset = p->offset, .param = p};
     for (int64_t j = 0; j < i; j++)
         v.offset += p->part[j].rows * p->cols;
     v.n = p->part[i].rows * p->cols;

@@ -1,6 +1,6 @@
 /* The parameter table: the single truth about every parameter. Init, load, save, HF names, weight decay, gradient reduction, optimizer ranges
- * and the norm all read it; none re-derives it. Local tensors are views into flat buffers, each aligned to CS_PARAM_ALIGN elements; the gaps are zero.
- * Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows. */
+ * and the norm all read it; none re-derives it. Local tensors are views into flat buffers, each aligned to CS_PARAM_ALIGN elements; the gaps are
+ * zero. Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows. */
 #ifndef CS_MODEL_PARAM_H
 #define CS_MODEL_PARAM_H
 
@@ -43,7 +43,8 @@ typedef struct cs_param_table {
     void *grad;   /* A [n_elements]; NULL without training */
 } cs_param_table;
 
-/* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a bias) has n == 0. */
+/* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a bias) has n == 0.
+ */
 enum { CS_ROW_EMBED, CS_ROW_FINAL_NORM, CS_ROW_HEAD, CS_ROW_FIRST_LAYER };
 typedef enum cs_layer_row {
     CS_ROW_NORM1, CS_ROW_QKV, CS_ROW_QKV_BIAS, CS_ROW_OUT, CS_ROW_OUT_BIAS, CS_ROW_NORM2, CS_ROW_GATE_UP, CS_ROW_GATE_UP_BIAS, CS_ROW_DOWN,
@@ -54,8 +55,8 @@ typedef enum cs_layer_row {
  * weights decay too; otherwise norms and biases do not. A tied head is a row with n == 0 whose weight aliases the embedding's. CS_E_NOMEM. */
 cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precision prec, bool decay_norms, cs_arena *arena, cs_error *err);
 /* Allocates the zeroed store; with `training` and S == A it is the master too (a separate master and the gradients belong to the data-parallel
- * engine, parallel/dp.h). In training with a group of several ranks the store comes from cs_comm_alloc of `dp` (collective over dp; NULL = none), so that
- * new weights spread without a copy. CS_E_NOMEM. */
+ * engine, parallel/dp.h). In training with a group of several ranks the store comes from cs_comm_alloc of `dp` (collective over dp; NULL = none), so
+ * that new weights spread without a copy. CS_E_NOMEM. */
 cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_comm *dp, cs_error *err);
 /* Frees the store and packed weights (not `grad`, not a separate master). */
 void cs_param_table_release(cs_param_table *t, const cs_kernels *k);

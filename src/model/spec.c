@@ -159,7 +159,8 @@ cs_status cs_spec_check(const cs_spec *s, const char *name, cs_error *err)
     need(s->n_heads > 0 && s->n_heads <= 65536, name, "num_attention_heads must be from 1 to 65536", s->n_heads, &found, &status);
     need(s->n_kv_heads > 0 && s->n_kv_heads <= s->n_heads && s->n_heads % s->n_kv_heads == 0, name,
          "num_key_value_heads must divide num_attention_heads", s->n_kv_heads, &found, &status);
-    need(s->head_dim > 0 && s->head_dim % 2 == 0 && s->head_dim <= 256, name, "head_dim must be even and from 2 to 256", s->head_dim, &found, &status);
+    need(s->head_dim > 0 && s->head_dim % 2 == 0 && s->head_dim <= 256, name, "head_dim must be even and from 2 to 256", s->head_dim, &found,
+         &status);
     need(s->max_pos > 0 && s->max_pos <= 1 << 26, name, "max_position_embeddings must be from 1 to 2^26", s->max_pos, &found, &status);
     if (!(s->norm_eps >= 0 && s->norm_eps < 1) || !(s->rope_theta > 1) || !isfinite(s->rope_theta) || !(s->init_std >= 0 && s->init_std < 100))
         status = cs_fail_also(&found, CS_E_FORMAT, "%s: rms_norm_eps %g, rope_theta %g or initializer_range %g is out of range", name, s->norm_eps,

@@ -1,6 +1,6 @@
 /* Head and cross-entropy in one module, chunk by chunk of rows: the logits of more than one chunk never exist.
- * Because the divisor of the loss (the step's global number of trained tokens) is known before the step, forward with `saved` also computes the gradients
- * of the chunk while its logits are there: dw of the head is added, dx is kept; backward hands dx over. T rows, H hidden, V vocabulary. */
+ * Because the divisor of the loss (the step's global number of trained tokens) is known before the step, forward with `saved` also computes the
+ * gradients of the chunk while its logits are there: dw of the head is added, dx is kept; backward hands dx over. T rows, H hidden, V vocabulary. */
 #ifndef CS_NN_LOSS_H
 #define CS_NN_LOSS_H
 

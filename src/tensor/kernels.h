@@ -69,7 +69,8 @@ typedef struct cs_kernels {
     void (*rmsnorm_bwd)(int64_t T, int64_t H, const void *dy, const void *x, const void *w, const void *rstd, void *dx, void *dw);
     /* Rotates halves in place (HF rotate_half): n_heads heads of D at x + row*ldx + h*D by table row pos[row]; cos/sin (A) [max_pos, D/2].
      * sign +1 forward, -1 backward. */
-    void (*rope)(int64_t T, int64_t n_heads, int64_t D, void *x, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table, int sign);
+    void (*rope)(int64_t T, int64_t n_heads, int64_t D, void *x, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,
+                 int sign);
     void (*attn_fwd)(const cs_attn *a);
     void (*attn_bwd)(const cs_attn_grad *g);
     /* Scratch that attn_bwd needs for T rows. */

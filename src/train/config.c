@@ -24,7 +24,8 @@ static const cs_option model_rows[] = {
     {"rotary-base", CS_OPT_REAL, AT(rope_theta), "10000", "1..", "base of the rotary positions", "rope-theta"},
     {"tie-embeddings", CS_OPT_FLAG, AT(tie_head), NULL, NULL, "head and embedding share their weights", NULL},
     {"add-bias-linear", CS_OPT_FLAG, AT(add_bias), NULL, NULL, "biases in attention and feed-forward", NULL},
-    {"position-embedding-type", CS_OPT_ENUM, AT(position_type), "absolute", "absolute|rotary|rope", "positions; all three mean rotary here, as in AscendSpeed's LLaMA", NULL},
+    {"position-embedding-type", CS_OPT_ENUM, AT(position_type), "absolute", "absolute|rotary|rope",
+     "positions; all three mean rotary here, as in AscendSpeed's LLaMA", NULL},
 };
 
 static const cs_option number_rows[] = {
@@ -46,8 +47,8 @@ static const cs_option run_rows[] = {
     {"finetune", CS_OPT_FLAG, AT(finetune), NULL, NULL, "take only the weights from --load and start at step 0", NULL},
     {"no-load-optim", CS_OPT_FLAG, AT(no_load_optim), NULL, NULL, "fresh optimizer state with --load", NULL},
     {"no-save-optim", CS_OPT_FLAG, AT(no_save_optim), NULL, NULL, "checkpoints without optimizer state (cannot be resumed exactly)", NULL},
-    {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder, kept with the checkpoints (not needed to train on .bin/.idx)",
-     "tokenizer-model vocab-file"},
+    {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL,
+     "tokenizer file or folder, kept with the checkpoints (not needed to train on .bin/.idx)", "tokenizer-model vocab-file"},
     {"train-iters", CS_OPT_INT, AT(train_iters), NULL, "0..", "steps", NULL},
     {"train-samples", CS_OPT_INT, AT(train_samples), NULL, "1..", "samples instead of steps", NULL},
     {"seq-length", CS_OPT_INT, AT(seq_length), NULL, "1..", "tokens of a sample", NULL},
@@ -60,7 +61,8 @@ static const cs_option run_rows[] = {
     {"log-interval", CS_OPT_INT, AT(log_interval), "100", "1..", "steps between log lines and rows of metrics.jsonl", NULL},
     {"exit-interval", CS_OPT_INT, AT(exit_interval), NULL, "1..", "save and end when the step is a multiple of this", NULL},
     {"exit-duration-in-mins", CS_OPT_REAL, AT(exit_minutes), NULL, "0..", "save and end after this many minutes", NULL},
-    {"max-bad-steps", CS_OPT_INT, AT(max_bad_steps), "3", "0..", "steps in a row with a loss or gradient that is not finite before the run stops (exit 6)", NULL},
+    {"max-bad-steps", CS_OPT_INT, AT(max_bad_steps), "3", "0..",
+     "steps in a row with a loss or gradient that is not finite before the run stops (exit 6)", NULL},
     {"tensorboard-dir", CS_OPT_STR, AT(tensorboard_dir), NULL, NULL, "folder for TensorBoard events (default: the run folder)", NULL},
 };
 
@@ -136,11 +138,13 @@ static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
         {c->tp != 1, "--tensor-model-parallel-size %lld: only 1 is in this version", c->tp, 0},
         {c->pp != 1, "--pipeline-model-parallel-size %lld: only 1 is in this version", c->pp, 0},
         {c->zero_stage > 1, "--zero-stage %lld: only 0 and 1 are in this version", c->zero_stage, 0},
-        {c->train_iters > 0 && c->train_samples > 0, "--train-iters %lld and --train-samples %lld exclude each other", c->train_iters, c->train_samples},
+        {c->train_iters > 0 && c->train_samples > 0, "--train-iters %lld and --train-samples %lld exclude each other", c->train_iters,
+         c->train_samples},
         {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
         {c->seq_length == 0, "--seq-length is missing", 0, 0},
         {c->max_pos > 0 && c->seq_length > c->max_pos, "--seq-length %lld exceeds --max-position-embeddings %lld", c->seq_length, c->max_pos},
-        {c->global_batch % per_micro != 0, "--global-batch-size %lld must be a multiple of micro batch size * ranks = %lld", c->global_batch, per_micro},
+        {c->global_batch % per_micro != 0, "--global-batch-size %lld must be a multiple of micro batch size * ranks = %lld", c->global_batch,
+         per_micro},
         {c->data.data_path.n == 0, "--data-path is missing: the prefix of a .bin/.idx pair, or weights and prefixes", 0, 0},
         {c->save_interval > 0 && !c->save, "--save-interval needs --save", 0, 0},
         {c->resume && !c->save, "--resume needs --save RUN, the run to continue", 0, 0},
@@ -212,7 +216,8 @@ cs_status cs_train_model_spec(const cs_train_config *c, int64_t tokenizer_vocab,
                       .init_std = c->init_std, .bias_qkv = c->add_bias, .bias_out = c->add_bias, .bias_mlp = c->add_bias,
                       .tied_head = c->tie_head, .bos = -1, .eos = -1, .pad = -1};
     if (c->hidden % c->n_heads != 0)
-        return cs_fail(err, CS_E_USAGE, "--hidden-size %lld is not a multiple of --num-attention-heads %lld", (long long)c->hidden, (long long)c->n_heads);
+        return cs_fail(err, CS_E_USAGE, "--hidden-size %lld is not a multiple of --num-attention-heads %lld", (long long)c->hidden,
+                       (long long)c->n_heads);
     cs_status status = cs_spec_check(spec, "the model's flags", err);
     return status == CS_E_FORMAT ? (err->status = CS_E_USAGE) : status;
 }

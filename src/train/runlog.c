@@ -76,7 +76,8 @@ static cs_status open_events(cs_runlog *r, const char *dir, cs_error *err)
     cs_str bytes = {0};
     gethostname(host, sizeof host - 1);
     CS_TRY(cs_io_mkdirs(dir, err));
-    if ((size_t)snprintf(path, sizeof path, "%s/events.out.tfevents.%lld.%s.%ld.0", dir, (long long)cs_clock_wall(), host, (long)getpid()) >= sizeof path)
+    if ((size_t)snprintf(path, sizeof path, "%s/events.out.tfevents.%lld.%s.%ld.0", dir, (long long)cs_clock_wall(), host, (long)getpid()) >=
+        sizeof path)
         return cs_fail(err, CS_E_IO, "%s: path too long", dir);
     CS_TRY(cs_writer_init_append(&r->events, path, err));
     r->has_events = true;

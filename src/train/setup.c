@@ -111,7 +111,8 @@ static cs_status find_spec(cs_trainer *t, const start_point *s, cs_spec *spec, c
         return cs_fail(err, CS_E_USAGE, "the tokenizer has %d ids but the model's vocabulary is %lld; use the tokenizer the model was made for",
                        cs_tokenizer_vocab_size(t->tok), (long long)spec->vocab_size);
     if (t->cfg.seq_length > spec->max_pos)
-        return cs_fail(err, CS_E_USAGE, "--seq-length %lld exceeds the model's %lld positions", (long long)t->cfg.seq_length, (long long)spec->max_pos);
+        return cs_fail(err, CS_E_USAGE, "--seq-length %lld exceeds the model's %lld positions", (long long)t->cfg.seq_length,
+                       (long long)spec->max_pos);
     if (t->tok && spec->bos < 0)
         spec->bos = cs_tokenizer_bos(t->tok);
     if (t->tok && spec->eos < 0)
@@ -154,7 +155,8 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
         cs_error first;
         status = cs_kernels_select(&opt.kernels, &k, &gemm, &first);
         if (status != CS_OK && s->with_trainer) {
-            cs_warn("the kernels of the checkpoint (%s, %s) are not to be had here (%s); this run will not repeat it bit by bit", s->isa, s->gemm, first.msg);
+            cs_warn("the kernels of the checkpoint (%s, %s) are not to be had here (%s); this run will not repeat it bit by bit", s->isa, s->gemm,
+                    first.msg);
             opt.kernels.isa = t->cfg.isa;
             opt.kernels.gemm = t->cfg.gemm;
             status = cs_kernels_select(&opt.kernels, &k, &gemm, &first);
@@ -227,7 +229,8 @@ static cs_status open_data(cs_trainer *t, cs_error *err)
     const cs_train_config *c = &t->cfg;
     int64_t evals = t->total_iters / c->eval_interval + 1;
     int64_t samples = c->train_samples > 0 ? c->train_samples : t->total_iters * c->global_batch;
-    const int64_t want[CS_SPLIT_COUNT] = {samples > 0 ? samples : c->global_batch, evals * c->eval_iters * c->global_batch, c->eval_iters * c->global_batch};
+    const int64_t want[CS_SPLIT_COUNT] = {samples > 0 ? samples : c->global_batch, evals * c->eval_iters * c->global_batch,
+                                          c->eval_iters * c->global_batch};
     CS_TRY(cs_datasets_create(&c->data, want, t->world, t->data, err));
     cs_status status = CS_OK;
     for (int i = 0; i < CS_SPLIT_COUNT && status == CS_OK; i++)
@@ -246,9 +249,11 @@ static cs_status write_run_files(cs_trainer *t, const cs_train_request *req, cs_
     char env[512], host[128] = "";
     gethostname(host, sizeof host - 1);
     snprintf(env, sizeof env,
-             "{\n  \"version\": \"%s\",\n  \"host\": \"%s\",\n  \"cpu\": \"%s\",\n  \"kernels\": \"%s\",\n  \"ranks\": %d,\n  \"threads_per_rank\": %lld,\n"
+             "{\n  \"version\": \"%s\",\n  \"host\": \"%s\",\n  \"cpu\": \"%s\",\n  \"kernels\": \"%s\",\n  \"ranks\": %d,\n  \"threads_per_rank\": "
+             "%lld,\n"
              "  \"backend\": \"%s\"\n}\n",
-             CS_VERSION, host, cs_kernels_cpu_isa(), t->model->k->name, cs_comm_size(t->world), (long long)t->identity.threads, cs_comm_backend(t->world));
+             CS_VERSION, host, cs_kernels_cpu_isa(), t->model->k->name, cs_comm_size(t->world), (long long)t->identity.threads,
+             cs_comm_backend(t->world));
     CS_TRY(cs_runlog_open(&t->log, t->state.step, t->cfg.tensorboard_dir, err));
     CS_TRY(cs_runlog_file(&t->log, "env.json", env, err));
     CS_TRY(cs_runlog_file(&t->log, "config.json", req->config_json, err));
@@ -260,11 +265,12 @@ static void say_start(const cs_trainer *t, const start_point *s)
     const cs_spec *spec = &t->model->spec;
     if (cs_comm_rank(t->world) != 0)
         return;
-    cs_note("%s: %lld layers, hidden %lld, heads %lld/%lld, ffn %lld, vocabulary %lld: %.1f M parameters", spec->family->name, (long long)spec->n_layers,
-            (long long)spec->hidden, (long long)spec->n_heads, (long long)spec->n_kv_heads, (long long)spec->ffn, (long long)spec->vocab_size,
-            (double)cs_spec_n_params(spec) * 1e-6);
+    cs_note("%s: %lld layers, hidden %lld, heads %lld/%lld, ffn %lld, vocabulary %lld: %.1f M parameters", spec->family->name,
+            (long long)spec->n_layers, (long long)spec->hidden, (long long)spec->n_heads, (long long)spec->n_kv_heads, (long long)spec->ffn,
+            (long long)spec->vocab_size, (double)cs_spec_n_params(spec) * 1e-6);
     cs_note("%d ranks (%s) x %lld threads, kernels %s; %s; steps %lld to %lld", cs_comm_size(t->world), cs_comm_backend(t->world),
-            (long long)t->identity.threads, t->model->k->name, s->dir ? s->dir : "random weights", (long long)t->state.step + 1, (long long)t->total_iters);
+            (long long)t->identity.threads, t->model->k->name, s->dir ? s->dir : "random weights", (long long)t->state.step + 1,
+            (long long)t->total_iters);
     cs_note("optimizer: lr %g to %g %s, weight decay %g, betas %g %g, eps %g, clip %g", t->schedule.lr, t->schedule.min_lr,
             cs_lr_style_name(t->schedule.style), t->cfg.optimizer.weight_decay, t->cfg.optimizer.beta1, t->cfg.optimizer.beta2, t->cfg.optimizer.eps,
             t->cfg.optimizer.clip_grad);

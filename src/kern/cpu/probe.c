@@ -52,7 +52,8 @@ static loops find_loops(void)
 #if defined(__x86_64__)
     cs_isa isa = cs_cpu_detect();
     if (isa >= CS_ISA_AVX512)
-        return (loops){cs_probe_fma_avx512, 16, isa >= CS_ISA_AVX512BF16 ? cs_probe_dot_avx512bf16 : NULL, cs_probe_read_avx512, cs_probe_copy_avx512};
+        return (loops){cs_probe_fma_avx512, 16, isa >= CS_ISA_AVX512BF16 ? cs_probe_dot_avx512bf16 : NULL, cs_probe_read_avx512,
+                       cs_probe_copy_avx512};
     if (isa == CS_ISA_AVX2)
         return (loops){cs_probe_fma_avx2, 8, NULL, cs_probe_read_avx2, cs_probe_copy_avx2};
 #endif
