@@ -44,8 +44,11 @@ bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm)
 
 /* --- which is fastest here -------------------------------------------------------------------------------------------------------- */
 
-enum { SHAPE_T = 140, SHAPE_N = 768, SHAPE_K = 512, ROUNDS = 4 };
-#define BUDGET 0.03 /* seconds; after it no further round starts */
+enum { SHAPE_T = 140, SHAPE_N = 768, SHAPE_K = 512, ROUNDS = 8 };
+#define BUDGET 0.03 /* seconds; after it, and at least four rounds, no further round starts */
+/* Another product than the first (our own) must be this much faster: two runs on one machine have to choose alike, or the one that was killed and resumed
+ * could not repeat the other bit by bit. Real differences between candidates, such as slow bf16 dot products, are a factor of two. */
+#define CLEARLY_FASTER 0.7
 
 typedef struct trial {
     void *x, *y, *w, *dw;
@@ -93,7 +96,7 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
     double start = cs_clock_now();
     int threads = omp_get_max_threads();
     omp_set_num_threads(1); /* other work on the machine disturbs one thread least */
-    for (int round = 0; round < ROUNDS && (round < 2 || cs_clock_now() - start < BUDGET); round++) /* the first only warms up */
+    for (int round = 0; round < ROUNDS && (round < 4 || cs_clock_now() - start < BUDGET); round++) /* the first only warms up */
         for (int i = 0; i < n; i++) {
             fill(s.x, xs, tables[0]->store);
             double t = run_once(tables[i], &s, &w[i]);
@@ -103,7 +106,7 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
     int choice = 0;
     for (int i = 0; i < n; i++) {
         tables[i]->weight_release(&w[i]);
-        choice = best[i] < 0.95 * best[choice] ? i : choice; /* a difference within the noise goes to the earlier one */
+        choice = best[i] < CLEARLY_FASTER * best[choice] ? i : choice;
     }
     cs_free(all);
     return choice;

@@ -2,7 +2,8 @@
  * Primitives are created once per shape and kept. W is reordered once per version into the layout that oneDNN likes best
  * (format_tag::any) for y = x W^T and dx = dy W; dW += dy^T x takes the arrays as they are and adds in a `sum` post-op.
  * The engine, its stream and the primitives belong to the calling thread and start on its first product, so a process that forks ranks
- * before its first product never carries them over the fork. If oneDNN refuses a shape or memory runs out, the reference does the work. */
+ * before its first product never carries them over the fork. If oneDNN refuses a shape, has no fast loops for it or
+ * memory runs out, our own product does the work (on W as it is: the packed copies are oneDNN's). */
 #include "kern/cpu/gemm.h"
 
 #ifdef CS_HAVE_DNNL
@@ -10,6 +11,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
+#include <string.h>
 
 enum form { FWD, DGRAD, WGRAD };
 
@@ -27,6 +29,7 @@ typedef struct entry {
     key key;
     dnnl_primitive_t prim;
     dnnl_memory_t a, b, bias, c; /* data handles are set per call */
+    bool slow;                   /* oneDNN has only its reference loops for this */
 } entry;
 
 /* pack[form] of a weight. */
@@ -106,6 +109,13 @@ static void entry_destroy(entry *e)
     cs_free(e);
 }
 
+/* oneDNN has no fast path for some sizes (bf16 with an odd inner dimension): its reference loops are a thousand times slower than our own product. */
+static bool is_reference(dnnl_primitive_desc_t pd)
+{
+    const char *name = NULL;
+    return dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name) == dnnl_success && name && strncmp(name, "ref", 3) == 0;
+}
+
 static entry *entry_create(const key *k, const dnnl_memory_desc_t *b)
 {
     dnnl_primitive_desc_t pd;
@@ -115,6 +125,7 @@ static entry *entry_create(const key *k, const dnnl_memory_desc_t *b)
         return NULL;
     }
     e->key = *k;
+    e->slow = is_reference(pd);
     dnnl_status_t s = dnnl_primitive_create(&e->prim, pd);
     if (s == dnnl_success)
         s = make_memory(pd, dnnl_query_src_md, 0, &e->a);
@@ -149,7 +160,7 @@ static entry *find_entry(const key *k, const dnnl_memory_desc_t *b)
 static bool execute(const key *k, const void *a, const void *b, const dnnl_memory_desc_t *b_md, const void *bias, void *c)
 {
     entry *e = find_entry(k, b_md);
-    if (!e)
+    if (!e || e->slow)
         return false;
     dnnl_memory_set_data_handle(e->a, (void *)a);
     dnnl_memory_set_data_handle(e->b, (void *)b);
@@ -239,14 +250,30 @@ static void release(cs_weight *w)
 
 /* --- the three forms ---------------------------------------------------------------------------------------------------------------- */
 
+static const cs_gemm_ops *own(cs_dtype t)
+{
+    cs_isa isa = cs_cpu_detect();
+    if (t == CS_F32)
+        return isa >= CS_ISA_AVX512 ? &cs_gemm_f32_avx512 : &cs_gemm_f32_avx2;
+    return isa >= CS_ISA_AVX512BF16 ? &cs_gemm_bf16_dot : isa >= CS_ISA_AVX512 ? &cs_gemm_bf16_avx512 : &cs_gemm_bf16_avx2;
+}
+
+static cs_weight without_packs(const cs_weight *w)
+{
+    return (cs_weight){.data = w->data, .dtype = w->dtype, .rows = w->rows, .cols = w->cols, .ld = w->ld, .version = w->version};
+}
+
 static void fwd(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
 {
     if (T <= 0 || w->rows <= 0)
         return;
     const packed *p = packed_weight(w, FWD);
     key k = {FWD, w->dtype, y_dtype, T, w->rows, w->cols, ldx, 0, ldy, bias != NULL, beta != 0, omp_get_max_threads()};
-    if (!p || !execute(&k, x, p->data, &p->md, bias, y))
-        cs_kernels_ref(w->dtype)->gemm_fwd(T, x, ldx, w, bias, y, ldy, y_dtype, beta);
+    if (!p || !execute(&k, x, p->data, &p->md, bias, y)) {
+        cs_weight plain = without_packs(w);
+        own(w->dtype)->fwd(T, x, ldx, &plain, bias, y, ldy, y_dtype, beta);
+        own(w->dtype)->release(&plain);
+    }
 }
 
 static void dgrad(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
@@ -255,8 +282,11 @@ static void dgrad(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx
         return;
     const packed *p = packed_weight(w, DGRAD);
     key k = {DGRAD, w->dtype, w->dtype, T, w->cols, w->rows, ldy, 0, ldx, false, beta != 0, omp_get_max_threads()};
-    if (!p || !execute(&k, dy, p->data, &p->md, NULL, dx))
-        cs_kernels_ref(w->dtype)->gemm_dgrad(T, dy, ldy, w, dx, ldx, beta);
+    if (!p || !execute(&k, dy, p->data, &p->md, NULL, dx)) {
+        cs_weight plain = without_packs(w);
+        own(w->dtype)->dgrad(T, dy, ldy, &plain, dx, ldx, beta);
+        own(w->dtype)->release(&plain);
+    }
 }
 
 static void wgrad(cs_dtype t, int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
@@ -266,7 +296,7 @@ static void wgrad(cs_dtype t, int64_t T, int64_t N, int64_t K, const void *dy, i
     key k = {WGRAD, t, CS_F32, N, K, T, ldy, ldx, K, false, true, omp_get_max_threads()};
     dnnl_memory_desc_t b = matrix(T, K, t, ldx, 1);
     if (!start() || !execute(&k, dy, x, &b, NULL, dw))
-        cs_kernels_ref(t)->gemm_wgrad(T, N, K, dy, ldy, x, ldx, dw);
+        own(t)->wgrad(T, N, K, dy, ldy, x, ldx, dw);
 }
 
 static void wgrad_f32(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
