@@ -43,8 +43,8 @@ typedef struct cs_param_table {
     void *grad;   /* A [n_elements]; NULL without training */
 } cs_param_table;
 
-/* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a bias) has n == 0.
- */
+/* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a
+ * bias) has n == 0. */
 enum { CS_ROW_EMBED, CS_ROW_FINAL_NORM, CS_ROW_HEAD, CS_ROW_FIRST_LAYER };
 typedef enum cs_layer_row {
     CS_ROW_NORM1, CS_ROW_QKV, CS_ROW_QKV_BIAS, CS_ROW_OUT, CS_ROW_OUT_BIAS, CS_ROW_NORM2, CS_ROW_GATE_UP, CS_ROW_GATE_UP_BIAS, CS_ROW_DOWN,

@@ -1,5 +1,5 @@
-/* Rotary positions (Su et al. 2021), halves rotated as Hugging Face does: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), angle = pos * base^(-2i/D).
- */
+/* Rotary positions (Su et al. 2021), halves rotated as Hugging Face does:
+ * (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), angle = pos * base^(-2i/D). */
 #ifndef CS_NN_ROPE_H
 #define CS_NN_ROPE_H
 
