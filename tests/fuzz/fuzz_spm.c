@@ -1,0 +1,11 @@
+/* A whole tokenizer from hostile bytes (spm), then text through it. */
+// seeds: tests/data/tok_tiny.model
+#include "tok_roundtrip.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    tok_fuzz("spm", data, size, "  Hello, <s> world</s>!\n\xf0\x9f\x98\x80\xe2\x96\x81\xff a");
+    return 0;
+}

@@ -1,0 +1,440 @@
+/* Tokenizers: small ones of our own against ids that SentencePiece 0.2.3, HF tokenizers 0.23 and llama2.c's algorithm gave, published vectors
+ * when CS_SHARED_DATA is set, streaming against whole decode, and damaged files. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "fmt/json.h"
+#include "fmt/llama2c_tok.h"
+#include "fmt/spm.h"
+#include "text/tok.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "data_path.h"
+
+typedef struct golden {
+    const char *text;
+    int32_t ids[32];
+    size_t n;
+} golden;
+
+static cs_tokenizer *open_tok(const char *path)
+{
+    cs_tokenizer *t = NULL;
+    cs_error err = {0};
+    if (cs_tokenizer_create(path, &t, &err) != CS_OK)
+        fail_msg("%s", err.msg);
+    return t;
+}
+
+static void check_ids(const cs_tokenizer *t, const char *text, size_t len, int flags, const int32_t *want, size_t n)
+{
+    cs_ids ids = {0};
+    cs_error err = {0};
+    assert_int_equal(cs_tokenizer_encode(t, text, len, flags, &ids, &err), CS_OK);
+    if (ids.len != n || memcmp(ids.data, want, n * sizeof *want) != 0) {
+        for (size_t i = 0; i < ids.len || i < n; i++)
+            print_message("%zu: got %d, want %d\n", i, i < ids.len ? ids.data[i] : -1, i < n ? want[i] : -1);
+        fail_msg("ids of \"%.60s\" differ", text);
+    }
+    cs_ids_release(&ids);
+}
+
+/* Whole decode and streaming agree; the text is *want (NULL = any). */
+static void check_text(const cs_tokenizer *t, const int32_t *ids, size_t n, bool keep, const char *want)
+{
+    cs_str whole = {0}, parts = {0};
+    cs_detok d = {0};
+    cs_error err = {0};
+    assert_int_equal(cs_tokenizer_decode(t, ids, n, keep, &whole, &err), CS_OK);
+    if (want)
+        assert_string_equal(cs_str_cstr(&whole), want);
+    for (size_t i = 0; i < n && !keep; i++)
+        assert_int_equal(cs_detok_push(&d, t, ids[i], &parts, &err), CS_OK);
+    cs_detok_finish(&d, &parts);
+    if (!keep) {
+        assert_int_equal(parts.len, whole.len);
+        assert_string_equal(cs_str_cstr(&parts), cs_str_cstr(&whole));
+    }
+    cs_str_release(&whole);
+    cs_str_release(&parts);
+}
+
+static void check_goldens(const cs_tokenizer *t, int flags, const golden *g, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        check_ids(t, g[i].text, strlen(g[i].text), flags, g[i].ids, g[i].n);
+}
+
+static void sentencepiece(void **state)
+{
+    (void)state;
+    static const golden g[] = {
+        {"hello world", {263, 268}, 2},
+        {"  hello\nworlds ll\xc3\xa9", {270, 270, 263, 13, 275, 265, 267, 118, 270, 260, 198, 172}, 12},
+        {"", {0}, 0},
+        {"hell <user>hello", {270, 261, 270, 269, 262}, 5},
+    };
+    cs_tokenizer *t = open_tok(test_path(TEST_DATA, "tok_tiny.model"));
+    check_goldens(t, 0, g, 4);
+    check_ids(t, "\xff", 1, 0, (int32_t[]){270, 242, 194, 192}, 4);
+    check_ids(t, "hello", 5, CS_TOK_SPECIAL, (int32_t[]){1, 263}, 2);
+    check_ids(t, "<s>hello", 8, CS_TOK_PARSE_SPECIAL, (int32_t[]){1, 263}, 2);
+    assert_int_equal(cs_tokenizer_bos(t), 1);
+    assert_int_equal(cs_tokenizer_eos(t), 2);
+    assert_int_equal(cs_tokenizer_unk(t), 0);
+    assert_int_equal(cs_tokenizer_pad(t), -1);
+    assert_int_equal(cs_tokenizer_vocab_size(t), 278);
+    assert_true(cs_tokenizer_is_special(t, 1) && !cs_tokenizer_is_special(t, 263));
+    check_text(t, (int32_t[]){1, 263, 268, 2}, 4, false, "hello world");
+    check_text(t, (int32_t[]){1, 263, 2}, 3, true, "<s> hello</s>");
+    check_text(t, (int32_t[]){0, 263}, 2, false, " \xe2\x81\x87  hello");
+    check_text(t, (int32_t[]){198, 172, 198, 263}, 4, false, "\xc3\xa9\xef\xbf\xbd hello");
+    cs_tokenizer_destroy(t);
+}
+
+static void huggingface(void **state)
+{
+    (void)state;
+    static const golden g[] = {
+        {"hello world", {1, 263, 268}, 3},
+        {"  hello\nworlds ll\xc3\xa9", {1, 270, 270, 263, 13, 275, 265, 267, 118, 270, 260, 198, 172}, 13},
+        {"", {1}, 1},
+        {"hell <user>hello", {1, 270, 261, 270, 63, 120, 118, 272, 276, 65, 262}, 11},
+    };
+    cs_tokenizer *t = open_tok(test_path(TEST_DATA, "tok_tiny.json"));
+    check_goldens(t, CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, g, 4);
+    check_text(t, (int32_t[]){1, 263, 268}, 3, false, "hello world");
+    check_text(t, (int32_t[]){198, 172, 198, 263}, 4, false, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd hello");
+    check_text(t, (int32_t[]){198, 172}, 2, false, "\xc3\xa9");
+    cs_tokenizer_destroy(t);
+}
+
+static void llama2c(void **state)
+{
+    (void)state;
+    cs_tokenizer *t = open_tok(test_path(TEST_DATA, "tok512.bin"));
+    cs_error err = {0};
+    check_ids(t, "Hello  world", 12, CS_TOK_SPECIAL, (int32_t[]){1, 346, 306, 414, 410, 263, 304, 341}, 8);
+    check_ids(t, "\xa9"
+                 "a\xf7", 3, CS_TOK_SPECIAL, (int32_t[]){1, 410, 172, 412, 250}, 5);
+    check_ids(t, "", 0, CS_TOK_SPECIAL, (int32_t[]){1}, 1);
+    check_text(t, (int32_t[]){1, 346, 306, 414, 410, 263, 304, 341}, 8, false, "Hello  world");
+    size_t len;
+    assert_memory_equal(cs_tokenizer_piece(t, 265, &len), " the", 4);
+    assert_int_equal(len, 4);
+    assert_string_equal(cs_tokenizer_piece(t, 512, &len), "");
+    cs_str out = {0};
+    assert_int_equal(cs_tokenizer_decode(t, (int32_t[]){1, 512}, 2, false, &out, &err), CS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "position 1"));
+    cs_str_release(&out);
+    cs_tokenizer_destroy(t);
+}
+
+static void put(const char *dir, const char *name, const void *data, size_t n)
+{
+    cs_error err = {0};
+    assert_int_equal(cs_io_write_atomic(test_path(dir, name), data, n, &err), CS_OK);
+}
+
+static void copy(const char *dir, const char *name, const char *from)
+{
+    uint8_t *data;
+    size_t n;
+    cs_error err = {0};
+    assert_int_equal(cs_io_read_all(test_path(TEST_DATA, from), 1 << 24, &data, &n, &err), CS_OK);
+    put(dir, name, data, n);
+    cs_free(data);
+}
+
+static void put_text(const char *dir, const char *name, const char *text)
+{
+    put(dir, name, text, strlen(text));
+}
+
+/* What a folder holds decides, and its configuration refines it. */
+static void folders(void **state)
+{
+    (void)state;
+    char dir[256];
+    cs_tokenizer *t = NULL;
+    cs_error err = {0};
+    snprintf(dir, sizeof dir, "%s", test_make_dir());
+    assert_int_equal(cs_tokenizer_create(dir, &t, &err), CS_E_IO);
+    put_text(dir, "pytorch_model.bin", "PK\x03\x04 not a tokenizer");
+    copy(dir, "any name.bin", "tok512.bin");
+    t = open_tok(dir);
+    uint64_t first = cs_tokenizer_hash(t);
+    assert_int_equal(cs_tokenizer_vocab_size(t), 512);
+    assert_int_equal(cs_tokenizer_n_files(t), 1);
+    cs_tokenizer_destroy(t);
+    copy(dir, "second.bin", "tok512.bin");
+    assert_int_equal(cs_tokenizer_create(dir, &t, &err), CS_E_FORMAT);
+    copy(dir, "tokenizer.model", "tok_tiny.model");
+    put_text(dir, "tokenizer_config.json", "{\"tokenizer_class\":\"LLaMATokenizer\",\"add_bos_token\":false,\"add_eos_token\":true,\"legacy\":false,"
+                                           "\"eos_token\":{\"content\":\"</s>\"},\"pad_token\":\"<unk>\","
+                                           "\"added_tokens_decoder\":{\"280\":{\"content\":\"<chat>\",\"special\":true}}}");
+    t = open_tok(dir);
+    assert_true(cs_tokenizer_hash(t) != first);
+    assert_int_equal(cs_tokenizer_n_files(t), 2);
+    assert_int_equal(cs_tokenizer_pad(t), 0);
+    assert_int_equal(cs_tokenizer_vocab_size(t), 281);
+    check_ids(t, "hello<chat>hello", 16, CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, (int32_t[]){263, 280, 262, 2}, 4);
+    cs_tokenizer_destroy(t);
+    put_text(dir, "tokenizer_config.json", "{]");
+    assert_int_equal(cs_tokenizer_create(dir, &t, &err), CS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "tokenizer_config.json:1:"));
+    assert_int_equal(cs_io_remove_tree(dir, &err), CS_OK);
+}
+
+/* Every cut of a file is an error or a whole tokenizer, never a fault. */
+static void cut_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *file;
+    } rows[] = {{"spm", "tok_tiny.model"}, {"llama2c", "tok512.bin"}, {"json", "tok_tiny.json"}};
+    for (size_t r = 0; r < 3; r++) {
+        uint8_t *data;
+        size_t n, good = 0;
+        cs_error err = {0};
+        assert_int_equal(cs_io_read_all(test_path(TEST_DATA, rows[r].file), 1 << 24, &data, &n, &err), CS_OK);
+        for (size_t cut = 0; cut < n; cut++) {
+            cs_tokenizer *t = NULL;
+            uint8_t *exact = cs_malloc(cut + 1); /* so that a sanitizer sees a read behind the cut */
+            memcpy(exact, data, cut);
+            cs_status s = cs_tokenizer_create_from_bytes(rows[r].kind, exact, cut, "cut", &t, &err);
+            assert_true(s == CS_OK || s == CS_E_FORMAT);
+            good += s == CS_OK;
+            if (s == CS_OK)
+                cs_tokenizer_destroy(t);
+            cs_free(exact);
+        }
+        assert_true(rows[r].kind[0] == 'j' ? good == 0 : good < n / 5);
+        cs_free(data);
+    }
+}
+
+static void assert_spm_bad(const char *bytes, size_t n, const char *says)
+{
+    cs_spm m;
+    cs_error err = {0};
+    assert_int_equal(cs_spm_parse((const uint8_t *)bytes, n, "m", &m, &err), CS_E_FORMAT);
+    if (!strstr(err.msg, says))
+        fail_msg("\"%s\" lacks \"%s\"", err.msg, says);
+}
+
+static void damaged_spm(void **state)
+{
+    (void)state;
+    static const char unk[] = "\x0a\x05\x0a\x01?\x18\x02"; /* a piece "?" of type UNKNOWN */
+    char two[64];
+    assert_spm_bad("", 0, "0 pieces");
+    assert_spm_bad("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11, "varint");
+    assert_spm_bad("\x0a\x09\x0a", 3, "claims 9 bytes");
+    assert_spm_bad("\x0b", 1, "wire type 3");
+    assert_spm_bad("\x0a\x02\x18\x02", 4, "is empty");
+    assert_spm_bad("\x0a\x05\x0a\x01?\x18\x07", 7, "type 7");
+    assert_spm_bad("\x0a\x0a\x0a\x01?\x15\x00\x00\xc0\x7f\x18\x02", 12, "not a finite number");
+    assert_spm_bad("\x0a\x03\x0a\x01?", 5, "no unknown piece");
+    memcpy(two, unk, 7);
+    memcpy(two + 7, unk, 7);
+    assert_spm_bad(two, 14, "both the unknown piece");
+    memcpy(two + 7, "\x12\x03\x98\x02\x01", 5); /* byte_fallback without byte pieces */
+    assert_spm_bad(two, 12, "byte pieces");
+    memcpy(two + 7, "\x1a\x04\x12\x02\xff\xff", 6); /* a normaliser table of two bytes */
+    assert_spm_bad(two, 13, "not well formed");
+    memcpy(two + 7, "\x0a\x03\x0a\x01z\x0a\x03\x0a\x01z", 10);
+    cs_tokenizer *t = NULL;
+    cs_error err = {0};
+    assert_int_equal(cs_tokenizer_create_from_bytes("spm", (uint8_t *)two, 17, "m", &t, &err), CS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "same text"));
+}
+
+static void damaged_llama2c(void **state)
+{
+    (void)state;
+    uint8_t *data;
+    size_t n;
+    cs_error err = {0};
+    cs_llama2c_tok tok;
+    assert_int_equal(cs_io_read_all(test_path(TEST_DATA, "tok512.bin"), 1 << 24, &data, &n, &err), CS_OK);
+    static const struct {
+        size_t at;
+        uint32_t value;
+    } rows[] = {{0, 0}, {0, 0xffffffff}, {4, 0x7fc00000}, {8, 0xffffffff}, {8, 8}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t *bad = cs_malloc(n);
+        memcpy(bad, data, n);
+        memcpy(bad + rows[i].at, &rows[i].value, 4);
+        assert_int_equal(cs_llama2c_tok_parse(bad, n, "t", &tok, &err), CS_E_FORMAT);
+        assert_non_null(strstr(err.msg, "offset"));
+        cs_free(bad);
+    }
+    cs_free(data);
+}
+
+static void damaged_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } rows[] = {
+        {"[]", "not a tokenizer.json"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "WordPiece"},
+        {"{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "\"a\""},
+        {"{\"model\":{\"vocab\":{\"a\":2147483647},\"merges\":[]}}", "\"a\""},
+        {"{\"model\":{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "same id"},
+        {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", "merge 0"},
+        {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", "merges[0]"},
+        {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Lowercase\"}}", "Lowercase"},
+        {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"decoder\":{\"type\":\"CTC\"}}", "CTC"},
+        {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}}",
+         "String"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cs_tokenizer *t = NULL;
+        cs_error err = {0};
+        assert_int_equal(cs_tokenizer_create_from_bytes("json", (const uint8_t *)rows[i].text, strlen(rows[i].text), "t", &t, &err), CS_E_FORMAT);
+        if (!strstr(err.msg, rows[i].says))
+            fail_msg("\"%s\" lacks \"%s\"", err.msg, rows[i].says);
+    }
+}
+
+/* ---- vectors of other projects, in CS_SHARED_DATA ---- */
+
+static const char *shared(const char *name)
+{
+    const char *root = getenv("CS_SHARED_DATA");
+    if (!root) {
+        print_message("CS_SHARED_DATA is not set\n");
+        skip();
+    }
+    return test_path(root, name);
+}
+
+static cs_str read_text(const char *path)
+{
+    uint8_t *data;
+    cs_str s = {0};
+    size_t n;
+    cs_error err = {0};
+    assert_int_equal(cs_io_read_all(path, 1 << 24, &data, &n, &err), CS_OK);
+    cs_str_append(&s, data, n);
+    cs_free(data);
+    return s;
+}
+
+/* Cases of one file separated by a marker, lines of ids in the other. */
+static void llama_cpp(const char *tokenizer, const char *vectors)
+{
+    static const char marker[] = "\n__ggml_vocab_test__\n";
+    char name[128];
+    cs_tokenizer *t = open_tok(shared(tokenizer));
+    snprintf(name, sizeof name, "vectors/llama.cpp/%s.inp", vectors);
+    cs_str in = read_text(shared(name));
+    snprintf(name, sizeof name, "vectors/llama.cpp/%s.out", vectors);
+    cs_str out = read_text(shared(name));
+    char *text = in.data, *line = out.data;
+    size_t cases = 0;
+    for (char *next; text; text = next, cases++) {
+        int32_t ids[512];
+        size_t n = 0;
+        next = memmem(text, (size_t)(in.data + in.len - text), marker, sizeof marker - 1);
+        size_t len = next ? (size_t)(next - text) : (size_t)(in.data + in.len - text);
+        for (char *end; *line != '\n' && *line; line = end) {
+            ids[n++] = (int32_t)strtol(line, &end, 10);
+            while (*end == ' ')
+                end++;
+            assert_true(end > line && n < 512);
+        }
+        line += *line == '\n';
+        check_ids(t, text, len, 0, ids, n);
+        check_text(t, ids, n, false, NULL);
+        next = next ? next + sizeof marker - 1 : NULL;
+    }
+    assert_int_equal(cases, 47);
+    cs_str_release(&in);
+    cs_str_release(&out);
+    cs_tokenizer_destroy(t);
+}
+
+static void vectors_llama_cpp(void **state)
+{
+    (void)state;
+    llama_cpp("tokenizers/llama/tokenizer.model", "ggml-vocab-llama-spm.gguf");
+    llama_cpp("tokenizers/llama/tokenizer.json", "ggml-vocab-llama-spm.gguf");
+    llama_cpp("tokenizers/gpt2/tokenizer.json", "ggml-vocab-gpt-2.gguf");
+    llama_cpp("tokenizers/gpt2", "ggml-vocab-gpt-2.gguf");
+}
+
+static void check_json_case(const cs_tokenizer *t, const json_t *text, const json_t *want, const json_t *decoded)
+{
+    static int32_t ids[4096];
+    size_t n = json_array_size(want);
+    assert_true(json_is_string(text) && n > 0 && n < 4096);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(want, i));
+    check_ids(t, json_string_value(text), json_string_length(text), CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, ids, n);
+    check_text(t, ids, n, false, decoded ? json_string_value(decoded) : NULL);
+}
+
+static void vectors_huggingface(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tokenizer, *vectors;
+    } rows[] = {
+        {"tokenizers/llama/tokenizer.model", "vectors/hf_tinyllama_short.json"}, {"tokenizers/llama/tokenizer.json", "vectors/hf_tinyllama_short.json"},
+        {"tokenizers/gpt2/tokenizer.json", "vectors/hf_gpt2_short.json"},        {"tokenizers/llama/tokenizer.model", "vectors/llama_encoded.json"},
+        {"tokenizers/llama/tokenizer.json", "vectors/llama_encoded.json"},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        json_t *root = NULL, *entry;
+        const char *key;
+        cs_error err = {0};
+        cs_tokenizer *t = open_tok(shared(rows[r].tokenizer));
+        assert_int_equal(cs_json_load(shared(rows[r].vectors), 1 << 24, &root, &err), CS_OK);
+        if (json_object_get(root, "token_ids"))
+            check_json_case(t, json_object_get(root, "text"), json_object_get(root, "token_ids"), NULL);
+        json_object_foreach(json_object_get(root, "entries"), key, entry)
+            check_json_case(t, json_object_get(entry, "decoded_skip_special"), json_object_get(entry, "input_ids"),
+                            json_object_get(entry, "decoded_skip_special"));
+        json_decref(root);
+        cs_tokenizer_destroy(t);
+    }
+}
+
+/* Streaming equals the whole for every pair of ids near the byte pieces and for random runs of a big vocabulary. */
+static void streaming(void **state)
+{
+    (void)state;
+    const char *paths[] = {test_path(TEST_DATA, "tok_tiny.model"), test_path(TEST_DATA, "tok_tiny.json"), test_path(TEST_DATA, "tok512.bin")};
+    for (size_t k = 0; k < 3; k++) {
+        cs_tokenizer *t = open_tok(paths[k]);
+        uint32_t x = 1;
+        for (int round = 0; round < 3000; round++) {
+            int32_t ids[700];
+            size_t n = round % 50 == 0 ? 700 : (size_t)round % 13;
+            for (size_t i = 0; i < n; i++) {
+                x = x * 1664525u + 1013904223u;
+                ids[i] = n == 700 ? 3 + (int32_t)((x >> 16) % 256) : (int32_t)((x >> 16) % (uint32_t)cs_tokenizer_vocab_size(t));
+            }
+            check_text(t, ids, n, false, NULL);
+        }
+        cs_tokenizer_destroy(t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sentencepiece),   cmocka_unit_test(huggingface), cmocka_unit_test(llama2c),           cmocka_unit_test(folders),
+        cmocka_unit_test(cut_files),       cmocka_unit_test(damaged_spm), cmocka_unit_test(damaged_llama2c),   cmocka_unit_test(damaged_json),
+        cmocka_unit_test(vectors_llama_cpp), cmocka_unit_test(streaming), cmocka_unit_test(vectors_huggingface),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
