@@ -93,8 +93,8 @@ static void check(const problem *p, const char *what, int64_t m, int64_t n, int6
             double got = get(c, t, i * ldc + j), old = get(before, t, i * ldc + j), sum = 0, mass = 0;
             if (j >= n) {
                 if (got != old)
-                    fail_msg("%s %s T%ld N%ld K%ld: wrote between rows at %ld,%ld", p->k->name, what, (long)p->s.T, (long)p->s.N, (long)p->s.K, (long)i,
-                             (long)j);
+                    fail_msg("%s %s T%ld N%ld K%ld: wrote between rows at %ld,%ld", p->k->name, what, (long)p->s.T, (long)p->s.N, (long)p->s.K,
+                             (long)i, (long)j);
                 continue;
             }
             for (int64_t k = 0; k < len; k++) {
@@ -105,8 +105,8 @@ static void check(const problem *p, const char *what, int64_t m, int64_t n, int6
             sum += (bias ? get(bias, s, j) : 0) + (beta ? old : 0);
             mass += 2;
             if (!(fabs(got - sum) <= (4 + sqrt((double)len)) * eps * mass + round * fabs(sum)))
-                fail_msg("%s %s T%ld N%ld K%ld beta %d: %.9g at %ld,%ld, expected %.9g", p->k->name, what, (long)p->s.T, (long)p->s.N, (long)p->s.K, beta,
-                         got, (long)i, (long)j, sum);
+                fail_msg("%s %s T%ld N%ld K%ld beta %d: %.9g at %ld,%ld, expected %.9g", p->k->name, what, (long)p->s.T, (long)p->s.N, (long)p->s.K,
+                         beta, got, (long)i, (long)j, sum);
         }
 }
 

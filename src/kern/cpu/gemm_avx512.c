@@ -14,6 +14,10 @@ CS_GEMM_INLINE void body(const int mr, const b_form form, int64_t words, const f
     __m512 acc[MR][2];
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    for (int i = 0; i < mr; i++) { /* C is wanted only after the loop */
+        _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);
+        _mm_prefetch((const char *)(c + i * ldc + 16), _MM_HINT_T0);
+    }
     if (form == B_STREAM_PAIRS) {
         const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
         for (int64_t k = 0; k < words; k += 2, a += 2 * pw, b += NR) {
@@ -143,14 +147,14 @@ static void round_bf16(int mr, int nr, const float *c, int64_t ldc, cs_bf16 *y, 
 }
 
 static const cs_gemm_kind kind_f32 = {
-    .store = CS_F32, .mr = MR, .nr = NR, .kc = 512, .mc = 168,
+    .store = CS_F32, .mr = MR, .nr = NR, .kc = 768, .mc = 168,
     .tile = tile, .tile_stream = tile_stream,
     .pack_a_rows = pack_rows, .pack_a_cols = pack_cols_a, .pack_b_rows = pack_rows, .pack_b_cols = pack_cols_b,
     .start = start_f32, .round = round_bf16,
 };
 
 static const cs_gemm_kind kind_bf16 = {
-    .store = CS_BF16, .b_pairs = true, .mr = MR, .nr = NR, .kc = 512, .mc = 168,
+    .store = CS_BF16, .b_pairs = true, .mr = MR, .nr = NR, .kc = 768, .mc = 168,
     .tile = tile, .tile_stream = tile_stream_pairs,
     .pack_a_rows = pack_rows_widen, .pack_a_cols = pack_cols_a_widen, .pack_b_rows = pack_rows_b_pairs, .pack_b_cols = pack_cols_b_pairs,
     .widen = widen, .start = start_bf16, .round = round_bf16,

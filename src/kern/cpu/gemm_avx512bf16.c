@@ -12,6 +12,10 @@ CS_GEMM_INLINE void body(const int mr, const bool stream, int64_t words, const u
     __m512 acc[MR][2];
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    for (int i = 0; i < mr; i++) { /* C is wanted only after the loop */
+        _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);
+        _mm_prefetch((const char *)(c + i * ldc + 16), _MM_HINT_T0);
+    }
     for (int64_t k = 0; k < words; k++, a += pw, b += NR) {
         if (stream) {
             _mm_prefetch((const char *)b + CS_GEMM_AHEAD, _MM_HINT_NTA);
