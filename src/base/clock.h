@@ -11,6 +11,14 @@ static inline double cs_clock_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Processor seconds of the calling thread: time in which others had the core does not count. */
+static inline double cs_clock_thread(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Unix time in seconds. */
 static inline double cs_clock_wall(void)
 {

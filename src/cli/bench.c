@@ -20,6 +20,8 @@ static const cs_option rows[] = {
     {"num-attention-heads", CS_OPT_INT, AT(heads), "12", "1..1024", "query heads", NULL},
     {"num-key-value-heads", CS_OPT_INT, AT(kv_heads), "12", "1..1024", "key and value heads", NULL},
     {"vocab-size", CS_OPT_INT, AT(vocab), "32000", "1..1048576", "rows of the head", NULL},
+    {"num-layers", CS_OPT_INT, AT(layers), "12", "1..1024", "layers of the model in train and decode", NULL},
+    {"max-new-tokens", CS_OPT_INT, AT(new_tokens), "32", "1..65536", "tokens that decode makes", NULL},
     {"repeat", CS_OPT_INT, AT(repeat), "5", "1..1000", "runs of each measurement; the best counts", NULL},
     {"kernels", CS_OPT_STR, AT(isa), "auto", NULL, "auto, ref, avx2 or avx512", NULL},
     {"gemm", CS_OPT_STR, AT(gemm), "auto", NULL, "matrix products of `kernels`: auto (measured), own, own-f32, onednn", NULL},
@@ -42,6 +44,8 @@ static const part parts[] = {
     {"limits", cs_bench_limits_run, true},
     {"kernels", cs_bench_kernels_run, true},
     {"gemm", cs_bench_gemm_run, false},
+    {"train", cs_bench_train_run, false},
+    {"decode", cs_bench_decode_run, false},
 };
 enum { N_PARTS = sizeof parts / sizeof *parts };
 
@@ -102,7 +106,7 @@ static cs_status check(const cs_cli *cli, const cs_bench_config *cfg, bool chose
             if (strcmp(names.items[j], parts[i].name) == 0)
                 found = chosen[i] = true;
         if (!found)
-            return cs_fail(err, CS_E_USAGE, "%s: no such part of bench; expected limits, kernels or gemm", names.items[j]);
+            return cs_fail(err, CS_E_USAGE, "%s: no such part of bench; expected limits, kernels, gemm, train or decode", names.items[j]);
     }
     chosen[0] = true;
     if (cfg->hidden % cfg->heads || cfg->hidden / cfg->heads > 256 || (cfg->hidden / cfg->heads) % 2)
@@ -138,8 +142,8 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 
 const cs_command cs_command_bench = {
     .name = "bench",
-    .usage = "cspeed bench [limits] [kernels] [gemm] [flags]",
-    .summary = "limits of this machine and what the kernels reach of them",
+    .usage = "cspeed bench [limits] [kernels] [gemm] [train] [decode] [flags]",
+    .summary = "limits of this machine, and what kernels, training and decoding reach of them",
     .config_bytes = sizeof(cs_bench_config),
     .groups = groups,
     .run = run,

@@ -7,7 +7,7 @@
 #include "tensor/kernels.h"
 
 typedef struct cs_bench_config {
-    int64_t tokens, seq, hidden, ffn, heads, kv_heads, vocab, repeat;
+    int64_t tokens, seq, hidden, ffn, heads, kv_heads, vocab, layers, new_tokens, repeat;
     const char *isa, *gemm;
 } cs_bench_config;
 
@@ -38,5 +38,7 @@ double cs_bench_peak(const cs_bench *b, cs_dtype t, const char **of);
 cs_status cs_bench_limits_run(cs_bench *b);
 cs_status cs_bench_kernels_run(cs_bench *b);
 cs_status cs_bench_gemm_run(cs_bench *b);
+cs_status cs_bench_train_run(cs_bench *b);
+cs_status cs_bench_decode_run(cs_bench *b);
 
 #endif

@@ -8,7 +8,6 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { STREAM_BYTES = 256 << 20, RANK_BYTES = 64 << 20 };
 
@@ -73,8 +72,8 @@ static cs_status measure_comm(cs_bench *b)
 {
     if (cs_launch_under_mpi())
         return CS_OK;
-    rank_result *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
+    rank_result *shared = cs_launch_share(sizeof *shared);
+    if (!shared)
         return cs_fail_nomem(b->err, sizeof *shared, "the result of two ranks");
     shared->repeat = b->cfg->repeat;
     int code = cs_launch(2, measure_ranks, shared);
@@ -82,7 +81,7 @@ static cs_status measure_comm(cs_bench *b)
         b->lim.rank_copy = RANK_BYTES / shared->copy * 1e-9;
         b->lim.allreduce = RANK_BYTES / shared->allreduce * 1e-9;
     }
-    munmap(shared, sizeof *shared);
+    cs_launch_unshare(shared, sizeof *shared);
     return code == CS_OK ? CS_OK : cs_fail(b->err, (cs_status)code, "bench: the two ranks of the all-reduce measurement ended with code %d", code);
 }
 

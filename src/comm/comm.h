@@ -54,6 +54,9 @@ typedef int (*cs_rank_main)(cs_comm *world, void *arg);
  * else: runs it here with cs_comm_self(), without touching MPI.
  * A rank learns its number of ranks per host through cs_comm_local_size. CS_E_USAGE when --nproc contradicts the MPI job. */
 int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg);
+/* Zeroed memory that forked ranks and their parent share, for results that come back from cs_launch; NULL when out of memory. */
+void *cs_launch_share(size_t bytes);
+void cs_launch_unshare(void *p, size_t bytes);
 bool cs_launch_under_mpi(void);
 /* Ranks of c's world on this host (for the default number of threads). */
 int cs_comm_local_size(const cs_comm *c);

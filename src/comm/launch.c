@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,4 +223,16 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
     if (nproc > 1)
         return launch_forked((int)nproc, rank_main, arg);
     return rank_main(cs_comm_self(), arg);
+}
+
+void *cs_launch_share(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void cs_launch_unshare(void *p, size_t bytes)
+{
+    if (p)
+        munmap(p, bytes);
 }

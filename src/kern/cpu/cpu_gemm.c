@@ -46,8 +46,8 @@ bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm)
 
 enum { SHAPE_T = 140, SHAPE_N = 768, SHAPE_K = 512, ROUNDS = 8 };
 #define BUDGET 0.03 /* seconds; after it, and at least four rounds, no further round starts */
-/* Another product than the first (our own) must be this much faster: two runs on one machine have to choose alike, or the one that was killed
- * and resumed could not repeat the other bit by bit. Real differences between candidates, such as slow bf16 dot products, are a factor of two. */
+/* Another product than the first (our own) must be this much faster: two runs on one machine have to choose alike, or the one that was
+ * killed and resumed could not repeat the other bit by bit. Real differences, such as slow bf16 dot products, are a factor of two. */
 #define CLEARLY_FASTER 0.7
 
 typedef struct trial {
@@ -66,22 +66,14 @@ static void fill(void *p, int64_t n, cs_dtype t)
     }
 }
 
-/* Seconds that this thread has run: what other processes take does not count. */
-static double thread_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Seconds of one forward, dgrad and wgrad; packing of W is paid outside (once per optimizer step). */
+/* Processor seconds of one forward, dgrad and wgrad; packing of W is paid outside (once per optimizer step). */
 static double run_once(const cs_kernels *k, const trial *s, cs_weight *w)
 {
-    double start = thread_seconds();
+    double start = cs_clock_thread();
     k->gemm_fwd(SHAPE_T, s->x, SHAPE_K, w, NULL, s->y, SHAPE_N, k->store, 0);
     k->gemm_dgrad(SHAPE_T, s->y, SHAPE_N, w, s->x, SHAPE_K, 0);
     k->gemm_wgrad(SHAPE_T, SHAPE_N, SHAPE_K, s->y, SHAPE_N, s->x, SHAPE_K, s->dw);
-    return thread_seconds() - start;
+    return cs_clock_thread() - start;
 }
 
 int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
@@ -103,7 +95,7 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
     fill(s.w, ws, tables[0]->store);
     double start = cs_clock_now();
     int threads = omp_get_max_threads();
-    omp_set_num_threads(1); /* other work on the machine disturbs one thread least */
+    omp_set_num_threads(1); /* the time of one thread alone is not disturbed by others that want the core */
     for (int round = 0; round < ROUNDS && (round < 4 || cs_clock_now() - start < BUDGET); round++) /* the first only warms up */
         for (int i = 0; i < n; i++) {
             fill(s.x, xs, tables[0]->store);
