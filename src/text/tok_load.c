@@ -148,9 +148,11 @@ static tok_kind kind_of(const tok_file *f)
         i++;
     if (i < f->size && f->data[i] == '{')
         return TOK_JSON;
-    if (cs_llama2c_tok_parse(f->data, f->size, "", &probe, NULL) != CS_OK)
+    cs_status status = cs_llama2c_tok_parse(f->data, f->size, "", &probe, NULL);
+    if (status == CS_E_FORMAT)
         return TOK_SPM;
-    cs_llama2c_tok_release(&probe);
+    if (status == CS_OK)
+        cs_llama2c_tok_release(&probe);
     return TOK_LLAMA2C;
 }
 
@@ -171,7 +173,11 @@ static cs_status find_llama2c(const char *dir, char out[MAX_PATH], bool *found, 
         status = join_path(path, dir, names[i], err);
         if (status != CS_OK || !is_file(path) || cs_map_init(&map, path, NULL) != CS_OK)
             continue;
-        if (cs_llama2c_tok_parse(map.data, map.size, path, &probe, NULL) == CS_OK) {
+        cs_error why = {0};
+        cs_status probed = cs_llama2c_tok_parse(map.data, map.size, path, &probe, &why);
+        if (probed == CS_E_NOMEM)
+            status = cs_fail(err, CS_E_NOMEM, "%s", why.msg);
+        if (probed == CS_OK) {
             cs_llama2c_tok_release(&probe);
             if (*found)
                 status = cs_fail(err, CS_E_FORMAT, "%s: several llama2.c tokenizers: %s and %s; name one", dir, out, path);
