@@ -388,8 +388,10 @@ static void vectors_huggingface(void **state)
     static const struct {
         const char *tokenizer, *vectors;
     } rows[] = {
-        {"tokenizers/llama/tokenizer.model", "vectors/hf_tinyllama_short.json"}, {"tokenizers/llama/tokenizer.json", "vectors/hf_tinyllama_short.json"},
-        {"tokenizers/gpt2/tokenizer.json", "vectors/hf_gpt2_short.json"},        {"tokenizers/llama/tokenizer.model", "vectors/llama_encoded.json"},
+        {"tokenizers/llama/tokenizer.model", "vectors/hf_tinyllama_short.json"},
+        {"tokenizers/llama/tokenizer.json", "vectors/hf_tinyllama_short.json"},
+        {"tokenizers/gpt2/tokenizer.json", "vectors/hf_gpt2_short.json"},
+        {"tokenizers/llama/tokenizer.model", "vectors/llama_encoded.json"},
         {"tokenizers/llama/tokenizer.json", "vectors/llama_encoded.json"},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
