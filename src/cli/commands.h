@@ -17,6 +17,9 @@ extern const cs_command cs_command_train;
 extern const cs_command cs_command_verify;
 extern const cs_command cs_command_version;
 
+/* Writes RUN/loss.svg and RUN/loss.png from RUN/metrics.jsonl, as `plot RUN` does, and prints nothing. */
+cs_status cs_plot_losses(const char *run_dir, cs_arena *perm, cs_error *err);
+
 /* Option groups of a command with the common flags in front; `config` and `common` may be static storage where only help is made.
  * Returns their number. */
 size_t cs_command_groups(const cs_command *command, void *config, cs_common *common, cs_option_group out[CS_MAX_OPTION_GROUPS]);

@@ -344,6 +344,26 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
     return s;
 }
 
+cs_status cs_plot_losses(const char *run_dir, cs_arena *perm, cs_error *err)
+{
+    const plot_config usual = {0};
+    const cs_strlist one = {&run_dir, 1};
+    char *svg, *png;
+    plot p = {.config = &usual, .perm = perm};
+    cs_status s = choose_keys(&p, err);
+    if (s == CS_OK)
+        s = load_runs(&p, &one, err);
+    if (s == CS_OK)
+        s = make_panels(&p, err);
+    if (s == CS_OK) {
+        const cs_chart chart = {p.run[0].name, "step", p.panel, p.n_panels};
+        s = write_files(&p, &chart, &svg, &png, err);
+    }
+    for (size_t i = 0; i < p.n_runs; i++)
+        cs_metrics_release(&p.run[i]);
+    return s;
+}
+
 const cs_command cs_command_plot = {
     .name = "plot",
     .usage = "cspeed plot RUN... [--keys KEY...] [--output PREFIX] [--compare A B]",

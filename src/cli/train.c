@@ -1,25 +1,45 @@
 /* cspeed train: starts the ranks and runs the training loop on each. */
 #include "cli/commands.h"
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "comm/comm.h"
 #include "train/trainer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct launch {
     cs_train_request request;
-    int status;
+    cs_arena *perm;
 } launch;
+
+/* A picture of the run beside its numbers; a run too short for a row has none. */
+static void draw_losses(const launch *l)
+{
+    cs_error err = {0};
+    char path[4096];
+    const char *run = l->request.cfg->save;
+    int64_t size = 0;
+    if (!run || (size_t)snprintf(path, sizeof path, "%s/metrics.jsonl", run) >= sizeof path || cs_io_kind(path, &size) != CS_FILE_REGULAR || size == 0)
+        return;
+    if (cs_plot_losses(run, l->perm, &err) != CS_OK)
+        cs_warn("%s: the loss curve was not drawn: %s", run, err.msg);
+}
+
 
 static int rank_main(cs_comm *world, void *arg)
 {
     const launch *l = arg;
     cs_error err = {0};
     cs_status status = cs_train_run(&l->request, world, &err);
-    if (status != CS_OK && cs_comm_rank(world) == 0)
+    if (cs_comm_rank(world) != 0)
+        return status;
+    if (status != CS_OK)
         cs_error_print(&err);
+    else
+        draw_losses(l);
     return status;
 }
 
@@ -53,7 +73,7 @@ static cs_status run_train(const cs_cli *cli, void *config, cs_error *err)
     command_line(cli, &command);
     cs_status status = cs_str_check(&command, err);
     if (status == CS_OK) {
-        launch l = {.request = {cfg, cs_str_cstr(&json), cs_str_cstr(&command), cli->common->threads}};
+        launch l = {.request = {cfg, cs_str_cstr(&json), cs_str_cstr(&command), cli->common->threads}, cli->perm};
         status = (cs_status)cs_launch(cfg->nproc, rank_main, &l);
         err->status = status; /* the ranks have said what was wrong */
     }

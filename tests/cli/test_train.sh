@@ -37,7 +37,7 @@ result "loss falls" "$(losses whole | awk 'NR == 1 { a = $1 } { b = $1 } END { i
 result "validation loss recorded" "$(grep -q '"val_loss"' "$TMP/whole/metrics.jsonl" || echo none)"
 result "keeps the two newest" "$([ "$(cd "$TMP/whole" && echo iter_*)" = "iter_0000015 iter_0000020" ] || ls "$TMP/whole")"
 result "latest points to the newest" "$([ "$(readlink "$TMP/whole/latest")" = iter_0000020 ] || readlink "$TMP/whole/latest")"
-result "run files" "$(for f in config.json command.txt env.json log.txt metrics.jsonl; do [ -s "$TMP/whole/$f" ] || echo "$f"; done; ls "$TMP/whole" | grep -q tfevents || echo events)"
+result "run files" "$(for f in config.json command.txt env.json log.txt metrics.jsonl loss.svg loss.png; do [ -s "$TMP/whole/$f" ] || echo "$f"; done; ls "$TMP/whole" | grep -q tfevents || echo events)"
 expect 0 "verify" "" "" "$CSPEED" verify "$TMP/whole/iter_0000020"
 expect 2 "a used folder is not overwritten" "" "already holds checkpoints; add --resume" train whole 20
 expect 0 "config.json of the run can be used again" "" "" "$CSPEED" train --config "$TMP/whole/config.json" --save "$TMP/again" --quiet
@@ -72,7 +72,7 @@ result "close to one layout" "$(close_to moved ref-f32-1 1e-4)"
 # Ways to end.
 EXEC=exec train term 100000 --nproc 2 --log-interval 1 --lr-decay-iters 100000 2>"$TMP/term.err" &
 pid=$!
-until [ "$(wc -l <"$TMP/term/metrics.jsonl" 2>/dev/null || echo 0)" -ge 3 ]; do sleep 0.1; kill -0 $pid 2>/dev/null || break; done
+until [ "$(cat "$TMP/term/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ]; do sleep 0.1; kill -0 $pid 2>/dev/null || break; done
 kill -TERM $pid
 wait $pid
 result "SIGTERM: exit code 0" "$([ $? = 0 ] || echo "$? $(cat "$TMP/term.err")")"
