@@ -14,6 +14,7 @@ jobs=$(nproc)
 passed=0 failed=0 skipped=0
 began=$SECONDS
 export LC_ALL=C.UTF-8
+export OMP_WAIT_POLICY=passive # ranks and other work share the cores: a thread that waits must not spin
 if [ -z "${CS_SHARED_DATA:-}" ] && [ -d ../shared/data ]; then
     CS_SHARED_DATA=$(cd ../shared/data && pwd)
     export CS_SHARED_DATA

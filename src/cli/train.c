@@ -22,7 +22,9 @@ static void draw_losses(const launch *l)
     char path[4096];
     const char *run = l->request.cfg->save;
     int64_t size = 0;
-    if (!run || (size_t)snprintf(path, sizeof path, "%s/metrics.jsonl", run) >= sizeof path || cs_io_kind(path, &size) != CS_FILE_REGULAR || size == 0)
+    if (!run || (size_t)snprintf(path, sizeof path, "%s/metrics.jsonl", run) >= sizeof path)
+        return;
+    if (cs_io_kind(path, &size) != CS_FILE_REGULAR || size == 0)
         return;
     if (cs_plot_losses(run, l->perm, &err) != CS_OK)
         cs_warn("%s: the loss curve was not drawn: %s", run, err.msg);

@@ -136,6 +136,20 @@ static const char *isa_of(const cs_model *m, cs_dtype store)
     return "auto";
 }
 
+/* Best of three short probes with the instruction that the run's products can use; what `mfu` is a share of. */
+static double measure_peak(const cs_trainer *t)
+{
+    const cs_dtype types[] = {CS_F32, CS_BF16};
+    int n = cs_train_dtype(&t->cfg) == CS_BF16 ? 2 : 1;
+    double best = 0;
+    for (int i = 0; i < 3 * n && cs_train_dtype(&t->cfg) != CS_F64; i++) {
+        double work = 0, seconds = cs_probe_flops(types[i % n], (int)t->identity.threads, &work);
+        if (seconds > 0 && work / seconds > best)
+            best = work / seconds;
+    }
+    return best;
+}
+
 /* Rank 0 measures, the others ask for what it chose. */
 static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_point *s, cs_error *err)
 {
@@ -174,6 +188,7 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
     CS_TRY(cs_agree(t->world, cs_model_create(spec, &opt, &t->model, err), err));
     t->identity.isa = isa_of(t->model, store);
     t->identity.gemm = t->model->gemm;
+    t->peak_flops = measure_peak(t);
     return CS_OK;
 }
 

@@ -37,7 +37,7 @@ typedef struct cs_trainer {
     cs_train_identity identity;
     cs_runlog log;
     double started;      /* monotonic seconds */
-    double peak_flops;   /* measured f32 multiply-add peak of this rank's threads, 0 = unknown */
+    double peak_flops;   /* measured peak of this rank's threads for the dtype, operations per second; 0 = unknown */
     int64_t last_saved;  /* step, -1 = none */
     bool save_failed;    /* the last save failed */
 } cs_trainer;
