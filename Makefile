@@ -14,7 +14,7 @@ LIBS := jansson zlib libzstd libxxhash libutf8proc
 MPI ?= $(shell $(PKG_CONFIG) --exists mpi-c && echo 1 || ($(PKG_CONFIG) --exists mpich && echo 1 || echo 0))
 MPI_PC := $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
 # Debian's oneDNN brings no .pc file: a .pc file is asked first, then the compiler.
-DNNL ?= $(shell $(PKG_CONFIG) --exists dnnl && echo 1 || (echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0))
+DNNL ?= $(if $(filter x86_64,$(shell uname -m)),$(shell $(PKG_CONFIG) --exists dnnl && echo 1 || (echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)),0)
 
 DESTDIR ?=
 SOVERSION := 0
