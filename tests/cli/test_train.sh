@@ -23,7 +23,7 @@ train() {
     for ((i = 0; i < ${#flags[@]}; i += 2)); do
         [[ " $* " == *" ${flags[i]} "* ]] || use+=("${flags[@]:i:2}")
     done
-    ${EXEC:-} "$CSPEED" train "${use[@]}" "$@"
+    ${START:-} "$CSPEED" train "${use[@]}" "$@"
 }
 column() { sed -nE "s/.*\"$2\": ?([^,}]+).*/\1/p" "$TMP/$1/metrics.jsonl"; }
 losses() { column "$1" lm_loss; }
@@ -69,8 +69,14 @@ train moved 20 --save-interval 5 --exit-interval 10 --nproc 2 --use-distributed-
 expect 0 "resume 2 ranks on 1" "" "data-parallel ranks was 2 and is now 1" train moved 20 --save-interval 5 --resume
 result "close to one layout" "$(close_to moved ref-f32-1 1e-4)"
 
+if command -v mpirun >/dev/null && "$CSPEED" version | grep -qE 'mpi +(mpi-c|mpich)'; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    START="mpirun --bind-to none -n 2" train mpi 20 --use-distributed-optimizer --save-interval 5 --quiet >/dev/null 2>"$TMP/stderr"
+    result "under mpirun the same bytes as forked ranks" "$(same_state mpi ref-f32-2 iter_0000020; cat "$TMP/stderr")"
+fi
+
 # Ways to end.
-EXEC=exec train term 100000 --nproc 2 --log-interval 1 --lr-decay-iters 100000 2>"$TMP/term.err" &
+START=exec train term 100000 --nproc 2 --log-interval 1 --lr-decay-iters 100000 2>"$TMP/term.err" &
 pid=$!
 until [ "$(cat "$TMP/term/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ]; do sleep 0.1; kill -0 $pid 2>/dev/null || break; done
 kill -TERM $pid
