@@ -107,6 +107,7 @@ static cs_status write_events(const cs_report *r, cs_trainer *t, double loss, cs
 {
     CS_TRY(write_scalar(t, "lm-loss-training/lm loss", loss, err));
     CS_TRY(write_scalar(t, "learning-rate/learning-rate", r->last_lr, err));
+    CS_TRY(write_scalar(t, "loss-scale/loss-scale", 1, err));
     CS_TRY(write_scalar(t, "grad-norm/grad-norm", r->last_norm, err));
     CS_TRY(write_scalar(t, "batch-size/batch-size", (double)r->sum.batch / (double)r->steps, err));
     if (!r->has_val)
