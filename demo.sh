@@ -29,7 +29,7 @@ run cspeed preprocess --input "$out/text" --text-document file --output-prefix "
 
 run cspeed train --num-layers 4 --hidden-size 192 --ffn-hidden-size 512 --num-attention-heads 6 --group-query-attention --num-query-groups 2 \
     --data-path "$out/shk_text_document" --split 949,50,1 --tokenizer-name-or-path "$out/tok" --save "$out/run" --nproc 2 --use-distributed-optimizer \
-    --train-iters "$iters" --seq-length 256 --micro-batch-size 4 --global-batch-size 16 --lr 2e-3 --min-lr 2e-4 --lr-decay-style cosine \
+    --train-iters "$iters" --seq-length 256 --micro-batch-size 4 --global-batch-size 16 --lr 6e-4 --min-lr 6e-5 --lr-decay-style cosine \
     --lr-warmup-iters 20 --weight-decay 0.1 --clip-grad 1.0 --adam-beta2 0.95 --dtype "$dtype" --log-interval 5 --eval-interval 40 --eval-iters 4 \
     --save-interval 100 --keep-checkpoints 2 --seed 1
 
