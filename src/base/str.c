@@ -71,6 +71,20 @@ void cs_str_printf(cs_str *s, const char *fmt, ...)
     s->len += (size_t)n;
 }
 
+void cs_str_put_quoted(cs_str *s, const char *text)
+{
+    cs_str_putc(s, '"');
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            cs_str_printf(s, "\\%c", *p);
+        else if (*p < 0x20)
+            cs_str_printf(s, "\\u%04x", *p);
+        else
+            cs_str_putc(s, (char)*p);
+    }
+    cs_str_putc(s, '"');
+}
+
 void cs_str_clear(cs_str *s)
 {
     s->len = 0;

@@ -15,6 +15,8 @@ void cs_str_append(cs_str *s, const void *bytes, size_t n);
 void cs_str_puts(cs_str *s, const char *text);
 void cs_str_putc(cs_str *s, char c);
 void cs_str_printf(cs_str *s, const char *fmt, ...) CS_PRINTF(2, 3);
+/* The text as a JSON string with its quotes; quotes, backslashes and control characters escaped, other bytes as they are. */
+void cs_str_put_quoted(cs_str *s, const char *text);
 void cs_str_clear(cs_str *s); /* length 0, memory kept */
 void cs_str_release(cs_str *s);
 /* "" when empty. Borrowed. */

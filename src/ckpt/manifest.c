@@ -114,31 +114,17 @@ cs_status cs_manifest_hash_file(cs_manifest *m, size_t i, const char *dir, cs_er
     return CS_OK;
 }
 
-static void put_string(cs_str *s, const char *text)
-{
-    cs_str_putc(s, '"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            cs_str_printf(s, "\\%c", *p);
-        else if (*p < 0x20)
-            cs_str_printf(s, "\\u%04x", *p);
-        else
-            cs_str_putc(s, (char)*p);
-    }
-    cs_str_putc(s, '"');
-}
-
 static void put_file(cs_str *s, const cs_manifest_file *f)
 {
     cs_str_puts(s, "{\"name\": ");
-    put_string(s, f->name);
+    cs_str_put_quoted(s, f->name);
     cs_str_printf(s, ", \"size\": %zu, \"xxh128\": \"%016" PRIx64 "%016" PRIx64 "\"", f->bytes, f->hash[1], f->hash[0]);
     if (f->n_tensors > 0)
         cs_str_puts(s, ", \"tensors\": [");
     for (size_t i = 0; i < f->n_tensors; i++) {
         const cs_manifest_tensor *t = &f->tensor[i];
         cs_str_puts(s, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
-        put_string(s, t->name);
+        cs_str_put_quoted(s, t->name);
         cs_str_printf(s, ", \"offset\": %zu, \"size\": %zu, \"xxh64\": \"%016" PRIx64 "\"}", t->offset, t->bytes, t->hash);
     }
     cs_str_puts(s, f->n_tensors > 0 ? "]}" : "}");
@@ -149,11 +135,11 @@ cs_status cs_manifest_write(const cs_manifest *m, cs_str *out, cs_error *err)
     cs_str_printf(out, "{\n\"format\": %d,\n\"iteration\": %" PRId64, FORMAT, m->iteration);
     if (m->run_id) {
         cs_str_puts(out, ",\n\"run_id\": ");
-        put_string(out, m->run_id);
+        cs_str_put_quoted(out, m->run_id);
     }
     if (m->tokenizer_hash) {
         cs_str_puts(out, ",\n\"tokenizer_hash\": ");
-        put_string(out, m->tokenizer_hash);
+        cs_str_put_quoted(out, m->tokenizer_hash);
     }
     cs_str_puts(out, ",\n\"files\": [");
     for (size_t i = 0; i < m->n_files; i++) {

@@ -35,20 +35,6 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(const cs_st_entry *const *)a)->name, (*(const cs_st_entry *const *)b)->name);
 }
 
-static void put_json_string(cs_str *s, const char *text)
-{
-    cs_str_putc(s, '"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            cs_str_printf(s, "\\%c", *p);
-        else if (*p < 0x20)
-            cs_str_printf(s, "\\u%04x", *p);
-        else
-            cs_str_putc(s, (char)*p);
-    }
-    cs_str_putc(s, '"');
-}
-
 static cs_status entry_bytes(cs_st_entry *e, cs_error *err)
 {
     size_t n = cs_dtype_size(e->dtype);
@@ -106,7 +92,7 @@ static cs_status make_header(cs_st_plan *plan, cs_st_file *f, cs_error *err)
     for (size_t i = f->first; i < f->first + f->n; i++) {
         cs_st_entry *e = &plan->entry[i];
         cs_str_putc(h, ',');
-        put_json_string(h, e->name);
+        cs_str_put_quoted(h, e->name);
         cs_str_printf(h, ":{\"dtype\":\"%s\",\"shape\":[", cs_st_dtype_name(e->dtype));
         for (int d = 0; d < e->ndim; d++)
             cs_str_printf(h, "%s%" PRId64, d ? "," : "", e->shape[d]);
@@ -135,7 +121,7 @@ static cs_status make_index(cs_st_plan *plan, const cs_st_entry *const *sorted, 
     cs_str_printf(s, "{\n  \"metadata\": {\n    \"total_size\": %zu\n  },\n  \"weight_map\": {", plan->total_bytes);
     for (size_t i = 0; i < plan->n; i++) {
         cs_str_puts(s, i ? ",\n    " : "\n    ");
-        put_json_string(s, sorted[i]->name);
+        cs_str_put_quoted(s, sorted[i]->name);
         cs_str_printf(s, ": \"%s\"", plan->file[sorted[i]->file].name);
     }
     cs_str_puts(s, "\n  }\n}\n");
