@@ -10,7 +10,7 @@
 
 void cs_report_init(cs_report *r)
 {
-    *r = (cs_report){.since = cs_clock_now()};
+    *r = (cs_report){0};
 }
 
 void cs_report_add(cs_report *r, cs_trainer *t, const cs_step_result *s)
@@ -119,7 +119,7 @@ static cs_status write_events(const cs_report *r, cs_trainer *t, double loss, cs
 cs_status cs_report_write(cs_report *r, cs_trainer *t, cs_error *err)
 {
     const cs_train_state *st = &t->state;
-    double now = cs_clock_now(), seconds = r->sum.total_s > 0 ? r->sum.total_s : 1e-9, steps = (double)r->steps;
+    double seconds = r->sum.total_s > 0 ? r->sum.total_s : 1e-9, steps = (double)r->steps;
     double loss = st->loss_count > 0 ? st->loss_sum / (double)st->loss_count : NAN;
     cs_runlog_line(&t->log, false,
                    " iteration %8lld/%8lld | consumed samples: %12lld | consumed tokens: %12lld | elapsed time per iteration (ms): %.1f | "
@@ -137,7 +137,7 @@ cs_status cs_report_write(cs_report *r, cs_trainer *t, cs_error *err)
         status = write_events(r, t, loss, err);
     t->state.loss_sum = 0;
     t->state.loss_count = 0;
-    *r = (cs_report){.since = now};
+    *r = (cs_report){0};
     return status;
 }
 

@@ -192,7 +192,7 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
     return CS_OK;
 }
 
-static cs_status compare_identity(const cs_trainer *t, const cs_train_identity *old, const char *path)
+static void warn_of_differences(const cs_trainer *t, const cs_train_identity *old, const char *path)
 {
     const struct {
         const char *name;
@@ -209,7 +209,6 @@ static cs_status compare_identity(const cs_trainer *t, const cs_train_identity *
         if (rows[i].was != rows[i].now)
             cs_warn("%s: %s was %lld and is now %lld; the run goes on but does not repeat the old one bit by bit", path, rows[i].name,
                     (long long)rows[i].was, (long long)rows[i].now);
-    return CS_OK;
 }
 
 static cs_status restore(cs_trainer *t, const start_point *s, cs_error *err)
@@ -225,7 +224,8 @@ static cs_status restore(cs_trainer *t, const start_point *s, cs_error *err)
     CS_TRY(cs_lr_resume(&t->cfg.lr, &old.schedule, &t->schedule, err));
     if (old.data_hash != t->identity.data_hash && cs_comm_rank(t->world) == 0)
         cs_warn("%s: made with another training set; sample positions refer to the new one", s->dir);
-    return compare_identity(t, &old, s->dir);
+    warn_of_differences(t, &old, s->dir);
+    return CS_OK;
 }
 
 static cs_status fill_weights(cs_trainer *t, const start_point *s, cs_error *err)

@@ -36,7 +36,6 @@ cs_status cs_trainer_step(cs_trainer *t, cs_step_result *out, cs_error *err)
     CS_TRY(cs_agree(t->world, status, err));
     cs_comm_allreduce_sum(dp, &tokens, 1, CS_F64);
     cs_dp_zero_grads(&t->dp);
-    double ready = cs_clock_now();
     t->model->forward_s = t->model->backward_s = 0;
     for (int64_t i = 0; i < n_micro; i++) {
         double scale = loss_scale(t, &t->batch[i], n_micro, tokens);
@@ -65,7 +64,6 @@ cs_status cs_trainer_step(cs_trainer *t, cs_step_result *out, cs_error *err)
     t->state.consumed_samples += out->batch;
     out->loss = loss;
     out->tokens = tokens;
-    out->data_s = ready - start;
     out->forward_s = t->model->forward_s;
     out->backward_s = t->model->backward_s;
     out->comm_s = reduced - computed;

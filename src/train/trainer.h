@@ -16,7 +16,7 @@ typedef struct cs_step_result {
     double tokens;      /* trained tokens of the step, all ranks */
     int64_t batch;      /* samples of the step, all ranks */
     bool finite;        /* false: the step was skipped */
-    double data_s, forward_s, backward_s, comm_s, optimizer_s, total_s;
+    double forward_s, backward_s, comm_s, optimizer_s, total_s;
 } cs_step_result;
 
 typedef struct cs_trainer {
@@ -66,7 +66,6 @@ typedef struct cs_report {
     int64_t steps;
     double loss_sum;
     cs_step_result sum; /* times and tokens summed */
-    double since;       /* monotonic seconds of the last row */
     double last_norm, last_lr, val_loss;
     bool has_val;
 } cs_report;
