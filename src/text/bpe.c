@@ -122,7 +122,8 @@ static void merge_all(const cs_bpe *b, cs_bpe_work *w, const char *text)
             continue;
         int32_t left = (int32_t)(uint32_t)c.key;
         cs_bpe_symbol *l = &w->symbols[left], *r = &w->symbols[l->next];
-        l->len += r->len;
+        l->len += r->len; /* of what it is made of: text that was dropped in between counts for `end` only */
+        l->end = r->end;
         l->id = c.id;
         l->next = r->next;
         r->len = 0;
@@ -135,30 +136,36 @@ static void merge_all(const cs_bpe *b, cs_bpe_work *w, const char *text)
 
 /* ---- output ---- */
 
-static void put_bytes(const cs_bpe *b, const char *text, size_t len, cs_ids *out)
+static void put_id(cs_bpe_work *w, int32_t id, uint32_t end, cs_ids *out)
 {
-    for (size_t i = 0; i < len; i++)
-        cs_ids_push(out, b->vocab->byte_id[(uint8_t)text[i]]);
+    cs_ids_push(out, id);
+    if (!w->ends)
+        return;
+    int32_t last = w->n_ends > 0 ? w->ends->data[w->ends->len - 1] : 0;
+    cs_ids_push(w->ends, (int32_t)end > last ? (int32_t)end : last);
+    w->n_ends = w->ends->failed ? 0 : w->n_ends + 1;
 }
 
-/* The id of a piece of TEXT kind; unused pieces fall apart again along the pair they were made of. */
-static void put_piece(const cs_bpe *b, cs_bpe_work *w, const char *text, uint32_t len, int32_t id, cs_ids *out)
+/* The id of a piece text[at, at + len) of TEXT kind; unused pieces fall apart again along the pair they were made of. */
+static void put_piece(const cs_bpe *b, cs_bpe_work *w, const char *text, uint32_t at, uint32_t len, int32_t id, cs_ids *out)
 {
     while (id >= 0 && w->unused_split && b->vocab->pieces[id].type == CS_PIECE_UNUSED && w->unused_split[id] > 0 &&
            w->unused_split[id] < len) {
         uint32_t left = w->unused_split[id];
-        put_piece(b, w, text, left, cs_vocab_find(b->vocab, text, left), out);
-        text += left;
+        put_piece(b, w, text, at, left, cs_vocab_find(b->vocab, text + at, left), out);
+        at += left;
         len -= left;
-        id = cs_vocab_find(b->vocab, text, len);
+        id = cs_vocab_find(b->vocab, text + at, len);
     }
     bool unknown = id < 0;
+    for (uint32_t i = at; unknown && b->byte_fallback && i < at + len; i++)
+        put_id(w, b->vocab->byte_id[(uint8_t)text[i]], i + 1, out);
     if (!unknown)
-        cs_ids_push(out, id);
-    else if (b->byte_fallback)
-        put_bytes(b, text, len, out);
-    else if (!w->after_unk)
-        cs_ids_push(out, b->vocab->unk);
+        put_id(w, id, at + len, out);
+    else if (!b->byte_fallback && !w->after_unk)
+        put_id(w, b->vocab->unk, at + len, out);
+    else if (!b->byte_fallback && w->n_ends > 0)
+        w->ends->data[w->ends->len - 1] = (int32_t)(at + len);
     w->after_unk = unknown;
 }
 
@@ -174,9 +181,9 @@ static void flush(const cs_bpe *b, cs_bpe_work *w, const char *text, cs_ids *out
     for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
         const cs_bpe_symbol *s = &w->symbols[i];
         if (b->kind == CS_BPE_TEXT)
-            put_piece(b, w, text + s->at, s->len, s->id >= 0 ? s->id : cs_vocab_find(b->vocab, text + s->at, s->len), out);
+            put_piece(b, w, text, s->at, s->len, s->id >= 0 ? s->id : cs_vocab_find(b->vocab, text + s->at, s->len), out);
         else
-            cs_ids_push(out, s->id);
+            put_id(w, s->id, s->end, out);
     }
     w->n_symbols = 0;
 }
@@ -195,7 +202,7 @@ static void add_symbol(cs_bpe_work *w, size_t at, size_t len, int32_t id, bool f
         w->symbols = more;
         w->cap_symbols = cap;
     }
-    w->symbols[w->n_symbols++] = (cs_bpe_symbol){.at = (uint32_t)at, .len = (uint32_t)len, .id = id, .frozen = frozen};
+    w->symbols[w->n_symbols++] = (cs_bpe_symbol){.at = (uint32_t)at, .len = (uint32_t)len, .end = (uint32_t)(at + len), .id = id, .frozen = frozen};
 }
 
 static uint32_t border_bit(const cs_bpe *b, uint32_t left, uint32_t right)
@@ -239,6 +246,7 @@ static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, siz
     uint32_t before = NO_CODE_POINT, cp;
     if (b->prefix >= 0) {
         add_symbol(w, 0, 1, b->prefix, false);
+        w->symbols[0].end = 0; /* not of the text */
         before = ' ';
     }
     for (size_t i = 0, n; i < len; i += n, before = cp) {
@@ -261,7 +269,7 @@ static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, siz
 static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
 {
     uint32_t before = NO_CODE_POINT, cp;
-    size_t unk_bytes = 0;
+    size_t unk_bytes = 0, unk_end = 0;
     for (size_t i = 0, n; i < len; i += n, before = cp) {
         cp = NO_CODE_POINT;
         n = b->byte_level ? 1 : cs_utf8_decode((const uint8_t *)text + i, len - i, &cp);
@@ -279,33 +287,35 @@ static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size
                 add_symbol(w, i + k, 1, b->vocab->byte_id[(uint8_t)text[i + k]], false);
         } else if (id >= 0 || b->vocab->unk >= 0) {
             if (unk_bytes > 0 && (id >= 0 || !b->fuse_unk)) {
-                add_symbol(w, i - unk_bytes, unk_bytes, b->vocab->unk, false);
+                add_symbol(w, unk_end - unk_bytes, unk_bytes, b->vocab->unk, false);
                 unk_bytes = 0;
             }
             if (id >= 0)
                 add_symbol(w, i, n, id, false);
             else
-                unk_bytes += n;
+                unk_bytes += n, unk_end = i + n;
         }
     }
     if (unk_bytes > 0)
-        add_symbol(w, len - unk_bytes, unk_bytes, b->vocab->unk, false);
+        add_symbol(w, unk_end - unk_bytes, unk_bytes, b->vocab->unk, false);
     flush(b, w, text, out);
 }
 
-void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends)
 {
     if (b->has_unused && !w->unused_split) {
         w->unused_split = cs_calloc((size_t)b->vocab->n, sizeof *w->unused_split);
         w->failed |= !w->unused_split;
     }
-    w->n_symbols = 0;
+    w->n_symbols = w->n_ends = 0;
+    w->ends = ends;
     if (b->kind == CS_BPE_TEXT)
         encode_text(b, w, text, len, out);
     else if (b->kind == CS_BPE_PIECES)
         encode_pieces(b, w, text, len, out);
     else
         encode_pairs(b, w, text, len, out);
+    w->failed |= ends && ends->failed;
 }
 
 void cs_bpe_work_release(cs_bpe_work *w)

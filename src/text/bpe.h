@@ -41,7 +41,7 @@ void cs_bpe_add_pair(cs_bpe *b, int32_t left, int32_t right, uint32_t rank, int3
 cs_status cs_bpe_init_borders(cs_bpe *b, cs_arena *arena, cs_error *err);
 
 typedef struct cs_bpe_symbol {
-    uint32_t at, len; /* source text */
+    uint32_t at, len, end; /* source text */
     int32_t prev, next, id;
     bool frozen;
 } cs_bpe_symbol;
@@ -57,12 +57,16 @@ typedef struct cs_bpe_work {
     cs_bpe_symbol *symbols;
     cs_bpe_candidate *heap;
     uint32_t *unused_split; /* by id: bytes of the left part of the pair last seen for an unused piece */
+    cs_ids *ends;           /* of this call */
+    size_t n_ends;          /* written by this call */
     size_t n_symbols, cap_symbols, n_heap, cap_heap;
     bool failed, after_unk;
 } cs_bpe_work;
 
-/* Appends the ids of one segment (for TEXT and PAIRS well-formed UTF-8, len < 2^31). Out of memory sets w->failed or out->failed. */
-void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out);
+/* Appends the ids of one segment (for TEXT and PAIRS well-formed UTF-8, len < 2^31). Out of memory sets w->failed or out->failed.
+ * ends (may be NULL) gets one number per id: where in text[0..len) the source of that id ends. They never decrease; a byte piece covers one
+ * byte, a fused unknown its whole run, a blank in front that is not of the text nothing. */
+void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends);
 void cs_bpe_work_release(cs_bpe_work *w);
 
 #endif

@@ -23,8 +23,8 @@ static cs_status encode_word(void *context, const char *word, size_t len, cs_err
     if (len >= INT32_MAX)
         return cs_fail(err, CS_E_NOMEM, "a text of %zu bytes without a cut is too long to tokenize", len);
     if (t->is_unigram)
-        return cs_unigram_encode(&t->unigram, word, len, r->out, err);
-    cs_bpe_encode(&t->bpe, &r->bpe, word, len, r->out);
+        return cs_unigram_encode(&t->unigram, word, len, r->out, NULL, err);
+    cs_bpe_encode(&t->bpe, &r->bpe, word, len, r->out, NULL);
     return r->bpe.failed ? cs_fail_nomem(err, len, "tokenization") : CS_OK;
 }
 

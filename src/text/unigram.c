@@ -62,7 +62,14 @@ static void extend(const cs_unigram *u, const char *text, size_t len, size_t at,
         offer(&path[at + n], u->unk_score + so_far, -1, at);
 }
 
-cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_error *err)
+static void put_id(int32_t id, uint32_t end, cs_ids *out, cs_ids *ends)
+{
+    cs_ids_push(out, id);
+    if (ends)
+        cs_ids_push(ends, (int32_t)end);
+}
+
+cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err)
 {
     best *path = cs_malloc((len + 1) * sizeof *path);
     if (!path)
@@ -87,13 +94,16 @@ cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, c
     for (uint32_t at = 0; (next = path[at].from) != UINT32_MAX; at = next) {
         bool unknown = path[next].id < 0;
         for (uint32_t i = at; unknown && u->byte_fallback && i < next; i++)
-            cs_ids_push(out, u->vocab->byte_id[(uint8_t)text[i]]);
+            put_id(u->vocab->byte_id[(uint8_t)text[i]], i + 1, out, ends);
         if (!unknown)
-            cs_ids_push(out, path[next].id);
+            put_id(path[next].id, next, out, ends);
         else if (!u->byte_fallback && !after_unk)
-            cs_ids_push(out, u->vocab->unk);
+            put_id(u->vocab->unk, next, out, ends);
+        else if (!u->byte_fallback && ends && !ends->failed)
+            ends->data[ends->len - 1] = (int32_t)next;
         after_unk = unknown;
     }
     cs_free(path);
-    return cs_ids_check(out, err);
+    CS_TRY(cs_ids_check(out, err));
+    return ends ? cs_ids_check(ends, err) : CS_OK;
 }

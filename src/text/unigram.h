@@ -16,7 +16,7 @@ typedef struct cs_unigram {
 
 /* From a complete vocabulary. CS_E_NOMEM, CS_E_FORMAT. */
 cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err);
-/* Appends the ids of well-formed UTF-8 text, len < 2^31. CS_E_NOMEM. */
-cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_error *err);
+/* Appends the ids of well-formed UTF-8 text, len < 2^31; ends as in cs_bpe_encode. CS_E_NOMEM. */
+cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err);
 
 #endif
