@@ -131,6 +131,7 @@ int main(int argc, char **argv)
     cs_io_hold_standard();
     signal(SIGPIPE, SIG_IGN);
     json_set_alloc_funcs(cs_malloc, cs_free);
+    json_object_seed(0); /* from the system's random numbers, before any thread: chosen keys must not collide */
     if (argc < 2) {
         fprintf(stderr, "Usage: cspeed COMMAND [flags] [arguments]\n'cspeed help' lists the commands, 'cspeed help COMMAND' its flags.\n");
         return CS_E_USAGE;

@@ -1,127 +1,122 @@
-/* The gate in front of jansson. A scan over the bytes bounds the nesting before the recursive parser sees it and finds escaped NULs in
- * keys, which jansson cannot hold. It never judges the grammar: that is the parser's work. */
+/* The gate in front of jansson. json_scan.c judges the whole text first: grammar, depth, numbers, UTF-8, with a message that says what was
+ * expected. The recursive parser therefore sees good JSON of bounded depth and builds the tree; only a repeated key is left for it to find. */
 #include "fmt/json.h"
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/json_scan.h"
+#include "fmt/limits.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 64 };
+typedef struct gate {
+    cs_json_scan scan;
+    bool lenient;
+    char *copy; /* made when an escape must be replaced */
+} gate;
 
-typedef struct scan {
-    const char *p;
-    size_t n, at, line, line_start;
-    char *copy; /* made when an escaped NUL in a key must be replaced */
-    bool nomem;
-} scan;
-
-/* Replaces the escaped NULs of the key [from, to) in the copy by the escape of U+FFFD, which has the same length. */
-static void patch_key(scan *s, size_t from, size_t to)
+/* Code unit of the escape \uNNNN at p. */
+static unsigned long unit_at(const char *p)
 {
-    if (!s->copy) {
-        s->copy = cs_malloc(s->n);
-        if (!s->copy) {
-            s->nomem = true;
-            return;
-        }
-        memcpy(s->copy, s->p, s->n);
+    char hex[5] = "";
+    memcpy(hex, p + 2, 4);
+    return strtoul(hex, NULL, 16);
+}
+
+/* In the current string: a lone surrogate becomes U+FFFD, in a key an escaped NUL too, since jansson cannot hold it. The spellings have the
+ * same length, so that every position stays. */
+static cs_status patch_string(gate *g, cs_error *err)
+{
+    const cs_json_scan *s = &g->scan;
+    const char *p = s->bytes;
+    if (!g->copy) {
+        g->copy = cs_malloc(s->len);
+        if (!g->copy)
+            return cs_fail_nomem(err, s->len, "a JSON text");
+        memcpy(g->copy, p, s->len);
     }
-    for (size_t i = from; i + 1 < to; i++) {
-        if (s->p[i] != '\\')
+    for (size_t i = s->start + 1; i + 1 < s->end; i++) {
+        if (p[i] != '\\')
             continue;
-        if (i + 6 <= to && memcmp(s->p + i, "\\u0000", 6) == 0)
-            memcpy(s->copy + i, "\\ufffd", 6);
-        i++;
+        if (p[++i] != 'u')
+            continue;
+        unsigned long u = unit_at(p + i - 1), next = p[i + 5] == '\\' && p[i + 6] == 'u' ? unit_at(p + i + 5) : 0;
+        bool pair = u >= 0xd800 && u < 0xdc00 && next >= 0xdc00 && next < 0xe000;
+        if ((u >= 0xd800 && u < 0xe000 && !pair) || (u == 0 && s->event == CS_JSON_KEY))
+            memcpy(g->copy + i - 1, "\\ufffd", 6);
+        i += pair ? 10 : 4;
     }
+    return CS_OK;
 }
 
-/* s->at is behind an opening quote; leaves it behind the closing one. */
-static void scan_string(scan *s)
+static cs_status scan_all(gate *g, cs_error *err)
 {
-    size_t from = s->at;
-    bool nul = false;
-    while (s->at < s->n && s->p[s->at] != '"') {
-        if (s->p[s->at] == '\\') {
-            nul |= s->at + 6 <= s->n && memcmp(s->p + s->at, "\\u0000", 6) == 0;
-            s->at++;
-        }
-        s->at++;
-    }
-    if (s->at >= s->n) {
-        s->at = s->n;
-        return;
-    }
-    size_t to = s->at++;
-    if (!nul)
-        return;
-    size_t next = s->at;
-    while (next < s->n && strchr(" \t\r\n", s->p[next]) && s->p[next])
-        next++;
-    if (next < s->n && s->p[next] == ':')
-        patch_key(s, from, to);
+    cs_json_scan *s = &g->scan;
+    do {
+        CS_TRY(cs_json_scan_next(s, err));
+        if (s->event != CS_JSON_KEY && s->event != CS_JSON_STRING)
+            continue;
+        if (s->surrogate != SIZE_MAX && !g->lenient)
+            return cs_json_scan_fail(s, s->surrogate, "surrogate escapes in pairs, \\ud8XX\\udcXX", err);
+        if (s->surrogate != SIZE_MAX || (s->nul && s->event == CS_JSON_KEY))
+            CS_TRY(patch_string(g, err));
+    } while (s->event != CS_JSON_END);
+    return CS_OK;
 }
 
-static cs_status scan_all(scan *s, const char *name, cs_error *err)
+/* jansson refused a key that ends at byte `end`. */
+static cs_status fail_duplicate(gate *g, size_t end, cs_error *err)
 {
-    int depth = 0;
-    while (s->at < s->n && !s->nomem) {
-        char c = s->p[s->at++];
-        if (c == '\0') /* jansson would take it for the end */
-            return cs_fail(err, CS_E_FORMAT, "%s:%zu:%zu: bad JSON: NUL byte", name, s->line, s->at - s->line_start);
-        if (c == '"') {
-            scan_string(s);
-        } else if (c == '\n') {
-            s->line++;
-            s->line_start = s->at;
-        } else if (c == '[' || c == '{') {
-            if (++depth > MAX_DEPTH)
-                return cs_fail(err, CS_E_FORMAT, "%s:%zu:%zu: JSON nested deeper than %d levels", name, s->line, s->at - s->line_start,
-                               MAX_DEPTH);
-        } else if (c == ']' || c == '}') {
-            depth--;
-        }
-    }
-    return s->nomem ? cs_fail_nomem(err, s->n, "a JSON text") : CS_OK;
+    cs_json_scan *s = &g->scan;
+    char place[64];
+    cs_json_scan_init(s, s->bytes, s->len, s->name);
+    do
+        CS_TRY(cs_json_scan_next(s, err));
+    while (s->event != CS_JSON_END && !(s->event == CS_JSON_KEY && s->end >= end));
+    int n = s->end - s->start > 60 ? 60 : (int)(s->end - s->start);
+    cs_json_scan_place(s, s->start, place, sizeof place);
+    return cs_fail(err, CS_E_FORMAT, "%s%s: expected every key of an object once, found %.*s again", s->name, place, n, s->bytes + s->start);
 }
 
-/* Control bytes of the quoted input would break the one-line message. */
-static void clean_text(char *text)
+static cs_status build_tree(gate *g, json_t **out_create, cs_error *err)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    const cs_json_scan *s = &g->scan;
+    json_error_t je;
+    int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
+    size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | (g->lenient ? 0 : JSON_REJECT_DUPLICATES);
+    *out_create = json_loadb(g->copy ? g->copy : s->bytes, s->len, flags, &je);
+    if (*out_create)
+        return CS_OK;
+    if (cs_mem_failures() == failures && json_error_code(&je) == json_error_duplicate_key)
+        return fail_duplicate(g, (size_t)je.position, err);
+    if (cs_mem_failures() != failures || json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
+        return cs_fail_nomem(err, s->len, "a JSON tree");
+    return cs_fail(err, CS_E_FORMAT, "%s:%d:%d: expected JSON, found something that ends at offset %d and is refused: error %d", s->name, je.line,
+                   je.column, je.position, (int)json_error_code(&je));
 }
 
-static cs_status parse(const char *bytes, size_t len, const char *name, size_t flags, json_t **out_create, cs_error *err)
+static cs_status parse(const char *bytes, size_t len, const char *name, bool lenient, json_t **out_create, cs_error *err)
 {
-    scan s = {.p = bytes, .n = len, .line = 1};
-    cs_status status = scan_all(&s, name, err);
-    if (status == CS_OK) {
-        json_error_t je;
-        int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
-        *out_create = json_loadb(s.copy ? s.copy : bytes, len, flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
-        if (!*out_create) {
-            clean_text(je.text);
-            if (cs_mem_failures() != failures || json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
-                status = cs_fail_nomem(err, len, "a JSON tree");
-            else
-                status = cs_fail(err, CS_E_FORMAT, "%s:%d:%d: bad JSON: %s", name, je.line < 1 ? 1 : je.line, je.column < 1 ? 1 : je.column,
-                                 je.text);
-        }
-    }
-    cs_free(s.copy);
+    gate g = {.lenient = lenient};
+    if (len > CS_LIMIT_JSON_BYTES)
+        return cs_fail(err, CS_E_FORMAT, "%s: expected a JSON text of at most %d bytes, found %zu", name, CS_LIMIT_JSON_BYTES, len);
+    cs_json_scan_init(&g.scan, bytes, len, name);
+    cs_status status = scan_all(&g, err);
+    if (status == CS_OK)
+        status = build_tree(&g, out_create, err);
+    cs_free(g.copy);
     return status;
 }
 
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, JSON_REJECT_DUPLICATES, out_create, err);
+    return parse(bytes, len, name, false, out_create, err);
 }
 
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, 0, out_create, err);
+    return parse(bytes, len, name, true, out_create, err);
 }
 
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err)

@@ -1,5 +1,7 @@
-/* JSON through jansson behind one gate: depth <= 64, no duplicate keys, exact integers to 2^63, no NaN or Inf, valid UTF-8, no lone
- * surrogates, messages with name:line:column. Linear time. Pure: bytes in, tree out. An escaped NUL in a key is read as U+FFFD. */
+/* JSON trees (jansson) behind one gate. Both ways into it refuse: nesting deeper than 64, more than 256 MiB, an integer outside of -2^63..2^63-1, a
+ * real beyond a double, NaN and Infinity, anything but UTF-8, a NUL byte, a byte order mark, text behind the value. An escaped NUL is kept in a
+ * string and read as U+FFFD in a key. Messages: "name:line:column: expected ..., found ...". Linear time: the scan is one pass, jansson's tables are
+ * seeded at random. Pure: bytes in, tree out. */
 #ifndef CS_FMT_JSON_H
 #define CS_FMT_JSON_H
 
@@ -8,10 +10,10 @@
 
 #include <jansson.h>
 
-/* Parses exactly one JSON value (white space around it allowed). `name` is only for messages ("dir/config.json" or "data.jsonl:17").
- * CS_E_FORMAT, CS_E_NOMEM. Free with json_decref. */
+/* The strict gate, for everything a model or a program is made from. Exactly one JSON value, white space around it allowed; a repeated key and a
+ * lone surrogate are errors. `name` is only for messages ("dir/config.json" or "data.jsonl:17"). CS_E_FORMAT, CS_E_NOMEM. Free with json_decref. */
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
-/* As cs_json_parse, for records that other programs wrote: of a repeated key the last value counts. */
+/* The lenient gate, for records that other programs wrote: of a repeated key the last value counts, a lone surrogate is read as U+FFFD. */
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
 /* Reads a whole file of at most `limit` bytes through io.c and parses it. Adds CS_E_IO. */
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err);
