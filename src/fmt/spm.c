@@ -116,7 +116,7 @@ static cs_status read_normalizer(cs_wire w, cs_spm *out, cs_error *err)
 }
 
 /* The blob: u32 size of the trie in bytes, the trie, then NUL-terminated strings. */
-static cs_status check_charsmap(const cs_spm *m, const char *name, cs_error *err)
+cs_status cs_spm_check_charsmap(const cs_spm *m, const char *name, cs_error *err)
 {
     const uint8_t *p = m->charsmap;
     size_t n = m->charsmap_bytes;
@@ -183,17 +183,22 @@ static cs_status parse_model(cs_wire w, cs_spm *out, cs_error *err)
         } else if (f.number == 3) {
             CS_TRY(cs_wire_want(&w, &f, 2, err));
             CS_TRY(read_normalizer(f.sub, out, err));
-            CS_TRY(check_charsmap(out, w.name, err));
+            CS_TRY(cs_spm_check_charsmap(out, w.name, err));
         }
     }
 }
 
-cs_status cs_spm_parse(const uint8_t *bytes, size_t len, const char *name, cs_spm *out, cs_error *err)
+void cs_spm_defaults(cs_spm *out)
 {
     *out = (cs_spm){
         .type = CS_SPM_UNIGRAM, .add_dummy_prefix = true, .remove_extra_whitespaces = true, .escape_whitespaces = true,
         .bos_piece = str_of("<s>"), .eos_piece = str_of("</s>"), .pad_piece = str_of("<pad>"), .unk_surface = str_of(" \xe2\x81\x87 "),
     };
+}
+
+cs_status cs_spm_parse(const uint8_t *bytes, size_t len, const char *name, cs_spm *out, cs_error *err)
+{
+    cs_spm_defaults(out);
     cs_status status = parse_model((cs_wire){bytes, 0, len, name}, out, err);
     if (status != CS_OK)
         cs_spm_release(out);

@@ -39,6 +39,10 @@ typedef struct cs_spm {
 /* `bytes` must outlive *out. `name` is for messages. CS_E_FORMAT, CS_E_NOMEM. */
 cs_status cs_spm_parse(const uint8_t *bytes, size_t len, const char *name, cs_spm *out, cs_error *err);
 void cs_spm_release(cs_spm *spm);
+/* A model without pieces and with the values of absent fields, for readers of other files that hold the same things. */
+void cs_spm_defaults(cs_spm *out);
+/* The bounds of m->charsmap. CS_E_FORMAT. */
+cs_status cs_spm_check_charsmap(const cs_spm *m, const char *name, cs_error *err);
 
 /* The value of a piece spelled "<0xAB>" (either case), else -1. */
 int cs_spm_byte_value(const char *text, size_t len);

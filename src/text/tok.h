@@ -78,6 +78,10 @@ typedef struct cs_tok_config {
 /* Each loader fills a zeroed tokenizer whose `mem` is initialised, from a whole file; bytes need not outlive the call.
  * `name` is for messages. CS_E_FORMAT, CS_E_NOMEM. */
 cs_status cs_tok_load_spm(cs_tokenizer *t, const uint8_t *bytes, size_t len, const char *name, const cs_tok_config *cfg, cs_error *err);
+/* The same from a model that is parsed already; *m and the file may go afterwards. */
+cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *name, const cs_tok_config *cfg, cs_error *err);
+/* The vocabulary in a GGUF file (keys tokenizer.ggml.*); weights in it are not touched. */
+cs_status cs_tok_load_gguf(cs_tokenizer *t, const uint8_t *bytes, size_t len, const char *name, cs_error *err);
 cs_status cs_tok_load_llama2c(cs_tokenizer *t, const uint8_t *bytes, size_t len, const char *name, cs_error *err);
 cs_status cs_tok_load_json(cs_tokenizer *t, const char *bytes, size_t len, const char *name, const cs_tok_config *cfg, cs_error *err);
 /* GPT-2's pair of files. */
@@ -95,7 +99,7 @@ int cs_byte_level_value(uint32_t cp);
 /* One piece into the stream; keep_special as in cs_tokenizer_decode. */
 void cs_tok_push_piece(const cs_tokenizer *t, cs_detok *d, int32_t id, bool keep_special, cs_str *out);
 
-/* Tokenizers from memory, for tests and fuzzing; kind: "spm", "llama2c", "json". */
+/* Tokenizers from memory, for tests and fuzzing; kind: "spm", "llama2c", "gguf", "json". */
 cs_status cs_tokenizer_create_from_bytes(const char *kind, const uint8_t *bytes, size_t len, const char *name, cs_tokenizer **out, cs_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* Finding the tokenizer of a path, reading its files, applying tokenizer_config.json. */
 #include "base/io.h"
+#include "fmt/gguf.h"
 #include "fmt/json.h"
 #include "fmt/llama2c_tok.h"
 #include "text/tok.h"
@@ -12,14 +13,24 @@
 
 enum { MAX_FILE = 256 << 20, MAX_CONFIG = 16 << 20, MAX_PATH = 4096 };
 
-typedef enum tok_kind { TOK_SPM, TOK_LLAMA2C, TOK_JSON, TOK_GPT2 } tok_kind;
+typedef enum tok_kind { TOK_SPM, TOK_LLAMA2C, TOK_JSON, TOK_GPT2, TOK_GGUF } tok_kind;
 
 /* One file in memory; `path` belongs to the tokenizer. */
 typedef struct tok_file {
     uint8_t *data;
     size_t size;
     const char *path;
+    cs_map map; /* GGUF, which may hold weights too: mapped, data borrowed from it */
 } tok_file;
+
+static void drop_file(tok_file *f)
+{
+    if (f->map.data)
+        cs_map_release(&f->map);
+    else
+        cs_free(f->data);
+    *f = (tok_file){0};
+}
 
 static cs_status join_path(char out[MAX_PATH], const char *dir, const char *name, cs_error *err)
 {
@@ -33,6 +44,11 @@ static bool is_file(const char *path)
     return cs_io_kind(path, NULL) == CS_FILE_REGULAR;
 }
 
+static bool is_gguf(const uint8_t *data, size_t size)
+{
+    return size >= 4 && memcmp(data, "GGUF", 4) == 0;
+}
+
 /* Reads a file and notes it as one of the tokenizer's. */
 static cs_status take_file(cs_tokenizer *t, XXH3_state_t *hash, const char *path, size_t limit, tok_file *out, cs_error *err)
 {
@@ -41,8 +57,7 @@ static cs_status take_file(cs_tokenizer *t, XXH3_state_t *hash, const char *path
     uint64_t size = out->size;
     char *kept = cs_strdup(path);
     if (!kept) {
-        cs_free(out->data);
-        *out = (tok_file){0};
+        drop_file(out);
         return cs_fail_nomem(err, strlen(path), "a path");
     }
     XXH3_64bits_update(hash, &size, sizeof size);
@@ -50,6 +65,32 @@ static cs_status take_file(cs_tokenizer *t, XXH3_state_t *hash, const char *path
     t->files[t->n_files++] = kept;
     out->path = kept;
     return CS_OK;
+}
+
+/* As take_file for a GGUF file: mapped, and only its key-values count for the hash. *is = false and nothing done when it is none. */
+static cs_status take_gguf(cs_tokenizer *t, XXH3_state_t *hash, const char *path, tok_file *out, bool *is, cs_error *err)
+{
+    cs_gguf g;
+    cs_map map;
+    *is = false;
+    CS_TRY(cs_map_init(&map, path, err));
+    cs_status status = CS_OK;
+    if (is_gguf(map.data, map.size) && (status = cs_gguf_init(&g, map.data, map.size, path, err)) == CS_OK) {
+        uint64_t size = g.kv_end - g.kv_start;
+        XXH3_64bits_update(hash, &size, sizeof size);
+        XXH3_64bits_update(hash, map.data + g.kv_start, g.kv_end - g.kv_start);
+        cs_gguf_release(&g);
+        char *kept = cs_strdup(path);
+        if (kept) {
+            t->files[t->n_files++] = kept;
+            *out = (tok_file){(uint8_t *)map.data, map.size, kept, map};
+            *is = true;
+            return CS_OK;
+        }
+        status = cs_fail_nomem(err, strlen(path), "a path");
+    }
+    cs_map_release(&map);
+    return status;
 }
 
 /* ---- tokenizer_config.json ---- */
@@ -140,51 +181,73 @@ static void apply_config(cs_tokenizer *t, const cs_tok_config *c, bool from_json
 
 /* ---- search ---- */
 
-static tok_kind kind_of(const tok_file *f)
+/* Does it parse as a llama2.c tokenizer? CS_E_NOMEM only. */
+static cs_status is_llama2c(const uint8_t *data, size_t size, const char *path, bool *yes, cs_error *err)
+{
+    cs_llama2c_tok probe;
+    cs_error why = {0};
+    cs_status status = cs_llama2c_tok_parse(data, size, path, &probe, &why);
+    *yes = status == CS_OK;
+    if (status == CS_OK)
+        cs_llama2c_tok_release(&probe);
+    return status == CS_E_NOMEM ? cs_fail(err, CS_E_NOMEM, "%s", why.msg) : CS_OK;
+}
+
+static cs_status has_gguf_tokenizer(const uint8_t *data, size_t size, const char *path, bool *yes, cs_error *err)
+{
+    cs_gguf g;
+    cs_error why = {0};
+    *yes = false;
+    if (!is_gguf(data, size))
+        return CS_OK;
+    cs_status status = cs_gguf_init(&g, data, size, path, &why);
+    if (status == CS_OK) {
+        *yes = cs_gguf_find(&g, "tokenizer.ggml.model") != NULL;
+        cs_gguf_release(&g);
+    }
+    return status == CS_E_NOMEM ? cs_fail(err, CS_E_NOMEM, "%s", why.msg) : CS_OK;
+}
+
+static cs_status kind_of(const tok_file *f, tok_kind *out, cs_error *err)
 {
     size_t i = 0;
-    cs_llama2c_tok probe;
+    bool llama2c = false;
     while (i < f->size && strchr(" \t\r\n", f->data[i]) && f->data[i])
         i++;
     if (i < f->size && f->data[i] == '{')
-        return TOK_JSON;
-    cs_status status = cs_llama2c_tok_parse(f->data, f->size, "", &probe, NULL);
-    if (status == CS_E_FORMAT)
-        return TOK_SPM;
-    if (status == CS_OK)
-        cs_llama2c_tok_release(&probe);
-    return TOK_LLAMA2C;
+        return *out = TOK_JSON, CS_OK;
+    CS_TRY(is_llama2c(f->data, f->size, f->path, &llama2c, err));
+    *out = llama2c ? TOK_LLAMA2C : TOK_SPM;
+    return CS_OK;
 }
 
-/* The one *.bin of a folder that is a llama2.c tokenizer. Weights of any kind fail its checks early. */
-static cs_status find_llama2c(const char *dir, char out[MAX_PATH], bool *found, cs_error *err)
+typedef cs_status probe_fn(const uint8_t *data, size_t size, const char *path, bool *yes, cs_error *err);
+
+/* The one file of a folder with this ending that the probe takes. Weights of any kind fail the probes early. */
+static cs_status find_by_content(const char *dir, const char *ending, probe_fn *probe, char out[MAX_PATH], bool *found, cs_error *err)
 {
     char **names, path[MAX_PATH];
-    size_t n;
+    size_t n, tail = strlen(ending);
     cs_status status = CS_OK;
     *found = false;
     CS_TRY(cs_io_list(dir, &names, &n, err));
     for (size_t i = 0; i < n && status == CS_OK; i++) {
         size_t len = strlen(names[i]);
         cs_map map;
-        cs_llama2c_tok probe;
-        if (len < 5 || strcmp(names[i] + len - 4, ".bin") != 0)
+        bool yes = false;
+        if (len <= tail || strcmp(names[i] + len - tail, ending) != 0)
             continue;
         status = join_path(path, dir, names[i], err);
         if (status != CS_OK || !is_file(path) || cs_map_init(&map, path, NULL) != CS_OK)
             continue;
-        cs_error why = {0};
-        cs_status probed = cs_llama2c_tok_parse(map.data, map.size, path, &probe, &why);
-        if (probed == CS_E_NOMEM)
-            status = cs_fail(err, CS_E_NOMEM, "%s", why.msg);
-        if (probed == CS_OK) {
-            cs_llama2c_tok_release(&probe);
-            if (*found)
-                status = cs_fail(err, CS_E_FORMAT, "%s: several llama2.c tokenizers: %s and %s; name one", dir, out, path);
-            *found = true;
-            memcpy(out, path, sizeof path);
-        }
+        status = probe(map.data, map.size, path, &yes, err);
         cs_map_release(&map);
+        if (!yes)
+            continue;
+        if (*found)
+            status = cs_fail(err, CS_E_FORMAT, "%s: several tokenizers: %s and %s; name one", dir, out, path);
+        *found = true;
+        memcpy(out, path, sizeof path);
     }
     cs_io_list_free(names, n);
     return status;
@@ -206,10 +269,13 @@ static cs_status find_in_dir(const char *dir, char path[MAX_PATH], char merges[M
     if (is_file(path) && is_file(merges))
         return CS_OK;
     merges[0] = '\0';
-    CS_TRY(find_llama2c(dir, path, &found, err));
+    CS_TRY(find_by_content(dir, ".bin", is_llama2c, path, &found, err));
+    if (!found)
+        CS_TRY(find_by_content(dir, ".gguf", has_gguf_tokenizer, path, &found, err));
     if (found)
         return CS_OK;
-    return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt or llama2.c tokenizer .bin in it", dir);
+    return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt, llama2.c tokenizer .bin or "
+                   ".gguf vocabulary in it", dir);
 }
 
 /* The folder of a file, for the configuration beside it. */
@@ -237,6 +303,7 @@ static cs_status load_kind(cs_tokenizer *t, tok_kind kind, const tok_file *f, co
     switch (kind) {
     case TOK_SPM: return cs_tok_load_spm(t, f->data, f->size, f->path, cfg, err);
     case TOK_LLAMA2C: return cs_tok_load_llama2c(t, f->data, f->size, f->path, err);
+    case TOK_GGUF: return cs_tok_load_gguf(t, f->data, f->size, f->path, err);
     case TOK_JSON: return cs_tok_load_json(t, (const char *)f->data, f->size, f->path, cfg, err);
     default:
         return cs_tok_load_gpt2(t, (cs_bytes){(const char *)f->data, f->size}, (cs_bytes){(const char *)merges->data, merges->size}, f->path,
@@ -247,6 +314,8 @@ static cs_status load_kind(cs_tokenizer *t, tok_kind kind, const tok_file *f, co
 static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash, cs_tok_config *cfg, tok_file files[2], cs_error *err)
 {
     char file[MAX_PATH], merges[MAX_PATH] = "", dir[MAX_PATH];
+    tok_kind kind = TOK_SPM;
+    bool gguf = false;
     if (cs_io_kind(path, NULL) == CS_FILE_DIR) {
         CS_TRY(find_in_dir(path, file, merges, err));
         snprintf(dir, sizeof dir, "%s", path);
@@ -255,11 +324,18 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
             return cs_fail(err, CS_E_IO, "%s: path too long", path);
         dir_of(path, dir);
     }
-    CS_TRY(take_file(t, hash, file, MAX_FILE, &files[0], err));
+    CS_TRY(take_gguf(t, hash, file, &files[0], &gguf, err));
+    if (!gguf)
+        CS_TRY(take_file(t, hash, file, MAX_FILE, &files[0], err));
     if (merges[0])
         CS_TRY(take_file(t, hash, merges, MAX_FILE, &files[1], err));
-    tok_kind kind = merges[0] ? TOK_GPT2 : kind_of(&files[0]);
-    if (kind != TOK_LLAMA2C) {
+    if (gguf)
+        kind = TOK_GGUF;
+    else if (merges[0])
+        kind = TOK_GPT2;
+    else
+        CS_TRY(kind_of(&files[0], &kind, err));
+    if (kind != TOK_LLAMA2C && kind != TOK_GGUF) {
         CS_TRY(load_config_file(t, hash, dir, "tokenizer_config.json", &cfg->config, err));
         CS_TRY(load_config_file(t, hash, dir, "special_tokens_map.json", &cfg->map, err));
     }
@@ -272,7 +348,7 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err)
 {
     cs_tok_config cfg = {0};
-    tok_file files[2] = {{0}, {0}};
+    tok_file files[2] = {0};
     XXH3_state_t hash;
     cs_tokenizer *t = new_tokenizer();
     if (!t)
@@ -280,8 +356,8 @@ cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *er
     XXH3_64bits_reset(&hash);
     cs_status status = load_path(t, path, &hash, &cfg, files, err);
     t->hash = XXH3_64bits_digest(&hash);
-    cs_free(files[0].data);
-    cs_free(files[1].data);
+    drop_file(&files[0]);
+    drop_file(&files[1]);
     json_decref(cfg.config);
     json_decref(cfg.map);
     if (status != CS_OK) {
@@ -296,8 +372,8 @@ cs_status cs_tokenizer_create_from_bytes(const char *kind, const uint8_t *bytes,
 {
     cs_tok_config cfg = {0};
     read_config(&cfg);
-    tok_kind k = strcmp(kind, "spm") == 0 ? TOK_SPM : strcmp(kind, "llama2c") == 0 ? TOK_LLAMA2C : TOK_JSON;
-    tok_file f = {(uint8_t *)bytes, len, name};
+    tok_kind k = strcmp(kind, "spm") == 0 ? TOK_SPM : strcmp(kind, "llama2c") == 0 ? TOK_LLAMA2C : strcmp(kind, "gguf") == 0 ? TOK_GGUF : TOK_JSON;
+    tok_file f = {.data = (uint8_t *)bytes, .size = len, .path = name};
     cs_tokenizer *t = new_tokenizer();
     if (!t)
         return cs_fail_nomem(err, sizeof *t, "a tokenizer");

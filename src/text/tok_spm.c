@@ -129,10 +129,11 @@ static cs_status spm_count(const cs_tok_config *cfg, int32_t n, const char *name
     return CS_OK;
 }
 
-static cs_status load_parsed(cs_tokenizer *t, const cs_spm *m, const char *name, const cs_tok_config *cfg, cs_error *err)
+cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *name, const cs_tok_config *cfg, cs_error *err)
 {
     size_t user_bytes = 0;
     int32_t n = 0;
+    t->bos = t->eos = t->pad = t->unk = -1;
     CS_TRY(spm_count(cfg, (int32_t)m->n_pieces, name, &n, err));
     CS_TRY(spm_pieces(t, m, n, name, &user_bytes, err));
     CS_TRY(cs_vocab_rank(&t->vocab, err));
@@ -164,8 +165,7 @@ cs_status cs_tok_load_spm(cs_tokenizer *t, const uint8_t *bytes, size_t len, con
 {
     cs_spm m;
     CS_TRY(cs_spm_parse(bytes, len, name, &m, err));
-    t->bos = t->eos = t->pad = t->unk = -1;
-    cs_status status = load_parsed(t, &m, name, cfg, err);
+    cs_status status = cs_tok_load_spm_parsed(t, &m, name, cfg, err);
     cs_spm_release(&m);
     return status;
 }
