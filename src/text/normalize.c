@@ -1,4 +1,5 @@
-/* Normaliser steps. */
+/* Normaliser steps. Which part of the input a byte of the result stands for follows tokenizers' NormalizedString: what is put in stands for what
+ * it replaces, or for its left neighbour; SentencePiece's normaliser has a rule of its own. */
 #include "text/normalize.h"
 
 #include "text/utf8.h"
@@ -40,65 +41,121 @@ static size_t spm_prefix(const cs_norm_spm *s, const char *text, size_t n, cs_by
     return used;
 }
 
-static void normalize_spm(const cs_norm_spm *s, const char *text, size_t len, bool first, cs_str *out)
+/* SentencePiece notes where the source of a byte begins; it ends where that of the next different one begins. `end`: of the last. */
+static void close_ranges(cs_mapped *out, uint32_t end)
+{
+    uint32_t next = end;
+    for (size_t i = out->track && !out->text.failed ? out->text.len : 0; i > 0; i--) {
+        out->from[i - 1].end = next;
+        if (i > 1 && out->from[i - 2].begin != out->from[i - 1].begin)
+            next = out->from[i - 1].begin;
+    }
+}
+
+static void normalize_spm(const cs_norm_spm *s, cs_view in, bool first, uint32_t base, cs_mapped *out)
 {
     static const cs_bytes meta = {CS_META, 3}, blank = {" ", 1};
     cs_bytes space = s->escape ? meta : blank, to;
     bool prefix = s->dummy_prefix && (first || !s->first_only), after_space = s->remove_extra;
     size_t i = 0, used;
-    for (; s->remove_extra && i < len; i += used) {
-        used = spm_prefix(s, text + i, len - i, &to);
+    for (; s->remove_extra && i < in.len; i += used) {
+        used = spm_prefix(s, in.text + i, in.len - i, &to);
         if (to.len != 1 || to.text[0] != ' ')
             break;
     }
-    if (i == len)
+    if (i == in.len)
         return;
+    cs_span at = {in.from ? in.from[i].begin : base, 0};
     if (prefix && !s->suffix)
-        cs_str_append(out, space.text, space.len);
-    for (; i < len; i += used) {
-        used = spm_prefix(s, text + i, len - i, &to);
+        cs_mapped_put(out, space.text, space.len, at);
+    for (; i < in.len; i += used) {
+        used = spm_prefix(s, in.text + i, in.len - i, &to);
+        at.begin = cs_view_at(in, i).begin;
         while (after_space && to.len > 0 && to.text[0] == ' ') {
             to.text++;
             to.len--;
         }
-        for (size_t k = 0; k < to.len; k++) {
-            if (to.text[k] == ' ')
-                cs_str_append(out, space.text, space.len);
+        for (size_t k = 0, n; k < to.len; k += n) {
+            const char *stop = memchr(to.text + k, ' ', to.len - k);
+            n = stop ? (size_t)(stop - to.text) - k : to.len - k;
+            if (n == 0)
+                cs_mapped_put(out, space.text, space.len, at), n = 1;
             else
-                cs_str_putc(out, to.text[k]);
+                cs_mapped_put(out, to.text + k, n, at);
         }
         if (to.len > 0)
             after_space = s->remove_extra && to.text[to.len - 1] == ' ';
     }
-    while (s->remove_extra && out->len >= space.len && memcmp(out->data + out->len - space.len, space.text, space.len) == 0)
-        out->len -= space.len;
+    uint32_t end = in.from ? in.from[in.len - 1].end : 0;
+    cs_str *t = &out->text;
+    while (s->remove_extra && t->len >= space.len && memcmp(t->data + t->len - space.len, space.text, space.len) == 0) {
+        t->len -= space.len;
+        end = out->track ? out->from[t->len].begin : 0;
+    }
     if (prefix && s->suffix)
-        cs_str_append(out, space.text, space.len);
+        cs_mapped_put(out, space.text, space.len, (cs_span){end, end});
+    close_ranges(out, end);
 }
 
-void cs_normalize(const cs_normalizer *n, const char *text, size_t len, bool first, cs_str *out, cs_str *spare)
+static void prepend(cs_bytes prefix, cs_view in, uint32_t base, cs_mapped *out)
 {
-    cs_str_clear(out);
+    if (in.len == 0)
+        return;
+    size_t n = cs_utf8_decode((const uint8_t *)in.text, in.len, NULL);
+    cs_mapped_put(out, prefix.text, prefix.len, cs_view_at(in, 0));
+    if (prefix.len > 0)
+        cs_mapped_copy(out, in);
+    else { /* tokenizers loses the source of the first code point then */
+        cs_mapped_put(out, in.text, n, (cs_span){base, base});
+        cs_mapped_copy(out, cs_view_part(in, n, in.len - n));
+    }
+}
+
+/* What text put in at byte i of `in`, behind what it replaces, stands for. */
+static cs_span left_of(cs_view in, size_t i, uint32_t base)
+{
+    return i == 0 ? (cs_span){base, base} : cs_view_at(in, i - 1);
+}
+
+static void replace_text(cs_bytes from, cs_bytes to, cs_view in, uint32_t base, cs_mapped *out)
+{
+    size_t done = 0;
+    for (const char *hit; (hit = memmem(in.text + done, in.len - done, from.text, from.len)) != NULL;) {
+        size_t at = (size_t)(hit - in.text);
+        cs_mapped_copy(out, cs_view_part(in, done, at - done));
+        done = at + from.len;
+        cs_mapped_put(out, to.text, to.len, left_of(in, done, base));
+    }
+    cs_mapped_copy(out, cs_view_part(in, done, in.len - done));
+}
+
+cs_status cs_normalize(const cs_normalizer *n, cs_norm_work *w, cs_view text, bool first, uint32_t base, cs_error *err)
+{
+    cs_mapped_clear(&w->out);
     if (n->n_steps == 0)
-        cs_str_append(out, text, len);
-    for (size_t i = 0; i < n->n_steps && !out->failed; i++) {
+        cs_mapped_copy(&w->out, text);
+    for (size_t i = 0; i < n->n_steps; i++) {
         const cs_norm_step *step = &n->steps[i];
         if (i > 0) {
-            cs_str swap = *out;
-            *out = *spare;
-            *spare = swap;
-            cs_str_clear(out);
-            text = cs_str_cstr(spare);
-            len = spare->len;
+            cs_mapped swap = w->out;
+            w->out = w->spare;
+            w->spare = swap;
+            cs_mapped_clear(&w->out);
+            text = cs_mapped_view(&w->spare);
         }
-        if (step->kind == CS_NORM_SPM) {
-            normalize_spm(&step->spm, text, len, first, out);
-        } else if (step->kind == CS_NORM_REPLACE) {
-            cs_replace_all(text, len, step->from, step->to, out);
-        } else {
-            if (len > 0)
-                cs_str_append(out, step->to.text, step->to.len);
-            cs_str_append(out, text, len);
-        }
+        if (step->kind == CS_NORM_SPM)
+            normalize_spm(&step->spm, text, first, base, &w->out);
+        else if (step->kind == CS_NORM_REPLACE)
+            replace_text(step->from, step->to, text, base, &w->out);
+        else
+            prepend(step->to, text, base, &w->out);
+        CS_TRY(cs_str_check(&w->out.text, err));
     }
+    return cs_str_check(&w->out.text, err);
+}
+
+void cs_norm_work_release(cs_norm_work *w)
+{
+    cs_mapped_release(&w->out);
+    cs_mapped_release(&w->spare);
 }

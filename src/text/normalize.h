@@ -2,8 +2,8 @@
 #ifndef CS_TEXT_NORMALIZE_H
 #define CS_TEXT_NORMALIZE_H
 
-#include "base/str.h"
 #include "text/charsmap.h"
+#include "text/mapped.h"
 #include "text/trie.h"
 
 #define CS_META "\xe2\x96\x81" /* U+2581, the visible space of SentencePiece */
@@ -29,15 +29,21 @@ typedef struct cs_norm_step {
     cs_norm_spm spm;
 } cs_norm_step;
 
-enum { CS_MAX_NORM_STEPS = 8 };
+enum { CS_MAX_NORM_STEPS = 32 };
 
 typedef struct cs_normalizer {
     cs_norm_step steps[CS_MAX_NORM_STEPS];
     size_t n_steps;
 } cs_normalizer;
 
-/* text -> *out (overwritten); *spare is working memory. `first`: the segment begins the whole text. Out of memory: out->failed or spare->failed. */
-void cs_normalize(const cs_normalizer *n, const char *text, size_t len, bool first, cs_str *out, cs_str *spare);
+/* Memory of the calls. Zero-initialise; out.track and spare.track ask for ranges. */
+typedef struct cs_norm_work {
+    cs_mapped out, spare;
+} cs_norm_work;
+
+/* Text (its ranges kept when the work's are) -> w->out. `first`: the segment begins the whole text, `base`: where it begins in it. CS_E_NOMEM. */
+cs_status cs_normalize(const cs_normalizer *n, cs_norm_work *w, cs_view text, bool first, uint32_t base, cs_error *err);
+void cs_norm_work_release(cs_norm_work *w);
 /* Appends text with every `from` (len >= 1) made `to`. */
 void cs_replace_all(const char *text, size_t len, cs_bytes from, cs_bytes to, cs_str *out);
 

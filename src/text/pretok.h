@@ -15,17 +15,22 @@ typedef struct cs_pretok_step {
     bool split;              /* METASPACE: cut before every `meta`; BYTE_LEVEL: cut as GPT-2 does */
 } cs_pretok_step;
 
-enum { CS_MAX_PRETOK_STEPS = 4 };
+enum { CS_MAX_PRETOK_STEPS = 32 };
 
 typedef struct cs_pretok {
     cs_pretok_step steps[CS_MAX_PRETOK_STEPS];
     size_t n_steps;
 } cs_pretok;
 
-typedef cs_status cs_word_fn(void *context, const char *word, size_t len, cs_error *err);
+/* Memory of the calls, one string per step. Zero-initialise; `track` of all asks for ranges. */
+typedef struct cs_pretok_work {
+    cs_mapped made[CS_MAX_PRETOK_STEPS];
+} cs_pretok_work;
 
-/* Calls fn for every word (len >= 1) in order. work: one string per step. `first`: text begins the whole input. */
-cs_status cs_pretok_run(const cs_pretok *p, const char *text, size_t len, bool first, cs_str work[CS_MAX_PRETOK_STEPS], cs_word_fn *fn,
-                        void *context, cs_error *err);
+typedef cs_status cs_word_fn(void *context, cs_view word, cs_error *err);
+
+/* Calls fn for every word (len >= 1) in order. `first`: text begins the whole input. CS_E_NOMEM and what fn returns. */
+cs_status cs_pretok_run(const cs_pretok *p, cs_pretok_work *w, cs_view text, bool first, cs_word_fn *fn, void *context, cs_error *err);
+void cs_pretok_work_release(cs_pretok_work *w);
 
 #endif

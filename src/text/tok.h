@@ -45,10 +45,13 @@ typedef struct cs_decoder {
     cs_bytes unk_surface; /* text NULL = the piece */
 } cs_decoder;
 
+typedef enum cs_range_rule { CS_RANGE_JSON, CS_RANGE_SPM } cs_range_rule; /* whose idea of the text that an id stands for */
+
 struct cs_tokenizer {
     cs_arena mem;
     cs_vocab vocab;
     bool is_unigram, lossy_input; /* lossy_input: text is made well-formed first, as HF tokenizers get it */
+    cs_range_rule range_rule;
     cs_bpe bpe;
     cs_unigram unigram;
     cs_trie user;

@@ -139,6 +139,7 @@ cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *n
     CS_TRY(cs_vocab_rank(&t->vocab, err));
     CS_TRY(spm_user_pieces(t, user_bytes, err));
     CS_TRY(spm_normalizer(t, m, user_bytes > 0, cfg, err));
+    t->range_rule = CS_RANGE_SPM;
     t->is_unigram = m->type == CS_SPM_UNIGRAM;
     t->bpe.kind = CS_BPE_TEXT;
     t->bpe.vocab = &t->vocab;

@@ -33,6 +33,11 @@ enum {
 /* Appends the ids of text[0..len) to *out. Any bytes are accepted (invalid UTF-8 by byte fallback or U+FFFD as the original library does).
  * Thread-safe on a const tokenizer. CS_E_NOMEM only. */
 cs_status cs_tokenizer_encode(const cs_tokenizer *tok, const char *text, size_t len, int flags, cs_ids *out, cs_error *err);
+/* The same, and appends to *ranges (NULL = not wanted) two numbers for each id: bytes [begin, end) of text that it stands for, as the original
+ * libraries report them: Encoding.offsets for tokenizer.json (trimmed where the file says so; what normalising put in stands for what it is in
+ * front of or replaces), begin and end of SentencePiece's pieces for tokenizer.model (of a code point in bytes the last one has the whole). Ids that
+ * are not of the text have [0, 0). Ranges may be empty, overlap, and leave out what the tokenizer drops. Text of less than 2^31 bytes. */
+cs_status cs_tokenizer_encode_ranges(const cs_tokenizer *tok, const char *text, size_t len, int flags, cs_ids *out, cs_ids *ranges, cs_error *err);
 /* Appends the text of ids[0..n): special tokens left out unless `keep_special`; ids out of range: CS_E_FORMAT naming the position. */
 cs_status cs_tokenizer_decode(const cs_tokenizer *tok, const int32_t *ids, size_t n, bool keep_special, cs_str *out, cs_error *err);
 /* The raw piece of one id as the vocabulary holds it ("▁the", "<0x0A>"); "" out of range. Borrowed; *len in bytes. */
