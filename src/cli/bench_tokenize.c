@@ -156,7 +156,8 @@ static cs_status run_worst(cs_bench *b, tokenize_run *r, const cs_str *text)
         ordinary = k == 0 ? best : ordinary;
         cs_bench_row(b, "tokenize", names[k], "", WORST_BYTES / best * 1e-6, "MB/s", 0, NULL);
         if (k > 0)
-            cs_bench_row(b, "tokenize", k == 1 ? "time of one letter / ordinary" : "time without spaces / ordinary", "", best / ordinary, "x", 0, NULL);
+            cs_bench_row(b, "tokenize", k == 1 ? "time of one letter / ordinary" : "time without spaces / ordinary", "", best / ordinary, "x", 0,
+                         NULL);
     }
     return CS_OK;
 }
