@@ -186,8 +186,11 @@ void cs_tok_push_piece(const cs_tokenizer *t, cs_detok *d, int32_t id, bool keep
         d->started = false;
         d->n_stripped = 0;
     }
-    if (p->type == 0 || (p->special && !keep_special))
+    if (p->type == 0 || (p->special && !keep_special)) {
+        if (dec->bytes == CS_BYTES_CODE_POINT && p->type != 0)
+            settle(d, true, out); /* in SentencePiece a piece without text still ends a run of byte pieces */
         return;
+    }
     bool first = !d->any && !d->started;
     d->any = true;
     int byte = dec->byte_pieces ? cs_spm_byte_value(p->text, p->len) : -1;
