@@ -115,6 +115,23 @@ static cs_status read_normalizer(cs_wire w, cs_spm *out, cs_error *err)
     }
 }
 
+/* Rules that change decoded text would have to see all of it before any of it can go out. */
+static cs_status refuse_denormalizer(cs_wire w, cs_error *err)
+{
+    cs_wire_field f;
+    bool more;
+    for (;;) {
+        CS_TRY(cs_wire_next(&w, &f, &more, err));
+        if (!more)
+            return CS_OK;
+        if (f.number == 2) {
+            CS_TRY(cs_wire_want(&w, &f, 2, err));
+            if (f.sub.end > f.sub.at)
+                return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: a denormalizer with rules is not supported", w.name, f.at);
+        }
+    }
+}
+
 /* The blob: u32 size of the trie in bytes, the trie, then NUL-terminated strings. */
 cs_status cs_spm_check_charsmap(const cs_spm *m, const char *name, cs_error *err)
 {
@@ -184,6 +201,9 @@ static cs_status parse_model(cs_wire w, cs_spm *out, cs_error *err)
             CS_TRY(cs_wire_want(&w, &f, 2, err));
             CS_TRY(read_normalizer(f.sub, out, err));
             CS_TRY(cs_spm_check_charsmap(out, w.name, err));
+        } else if (f.number == 5) {
+            CS_TRY(cs_wire_want(&w, &f, 2, err));
+            CS_TRY(refuse_denormalizer(f.sub, err));
         }
     }
 }
