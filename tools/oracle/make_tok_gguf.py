@@ -130,4 +130,5 @@ def main():
     (ROOT / "golden/tok_gguf.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
