@@ -76,7 +76,7 @@ static bool looks_like_safetensors(const cs_map *map)
     uint64_t n = 0;
     for (int i = 7; map->size > 8 && i >= 0; i--)
         n = n << 8 | map->data[i];
-    return n >= 2 && n <= CS_ST_MAX_HEADER && map->data[8] == '{';
+    return n >= 2 && n <= CS_LIMIT_ST_HEADER && map->data[8] == '{';
 }
 
 static cs_status fail_unknown(const cs_map *map, const char *why, cs_error *err)

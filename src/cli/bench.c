@@ -25,6 +25,8 @@ static const cs_option rows[] = {
     {"repeat", CS_OPT_INT, AT(repeat), "5", "1..1000", "runs of each measurement; the best counts", NULL},
     {"kernels", CS_OPT_STR, AT(isa), "auto", NULL, "auto, ref, avx2 or avx512", NULL},
     {"gemm", CS_OPT_STR, AT(gemm), "auto", NULL, "matrix products of `kernels`: auto (measured), own, own-f32, onednn", NULL},
+    {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenize: tokenizer file or a folder with one", "tokenizer"},
+    {"input", CS_OPT_LIST, AT(input), NULL, NULL, "tokenize: files of plain text", NULL},
 };
 
 static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
@@ -39,13 +41,14 @@ typedef struct part {
     bool by_default;
 } part;
 
-/* limits is always run first: the others are shares of it. */
+/* limits is run first when any of the parts that are shares of it is chosen. */
 static const part parts[] = {
     {"limits", cs_bench_limits_run, true},
     {"kernels", cs_bench_kernels_run, true},
     {"gemm", cs_bench_gemm_run, false},
     {"train", cs_bench_train_run, false},
     {"decode", cs_bench_decode_run, false},
+    {"tokenize", cs_bench_tokenize_run, false},
 };
 enum { N_PARTS = sizeof parts / sizeof *parts };
 
@@ -106,9 +109,10 @@ static cs_status check(const cs_cli *cli, const cs_bench_config *cfg, bool chose
             if (strcmp(names.items[j], parts[i].name) == 0)
                 found = chosen[i] = true;
         if (!found)
-            return cs_fail(err, CS_E_USAGE, "%s: no such part of bench; expected limits, kernels, gemm, train or decode", names.items[j]);
+            return cs_fail(err, CS_E_USAGE, "%s: no such part of bench; expected limits, kernels, gemm, train, decode or tokenize", names.items[j]);
     }
-    chosen[0] = true;
+    for (int i = 1; i < N_PARTS; i++)
+        chosen[0] |= chosen[i] && parts[i].run != cs_bench_tokenize_run;
     if (cfg->hidden % cfg->heads || cfg->hidden / cfg->heads > 256 || (cfg->hidden / cfg->heads) % 2)
         return cs_fail(err, CS_E_USAGE, "--hidden-size %lld with %lld heads: expected an even head dimension of at most 256", (long long)cfg->hidden,
                        (long long)cfg->heads);
@@ -142,8 +146,8 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 
 const cs_command cs_command_bench = {
     .name = "bench",
-    .usage = "cspeed bench [limits] [kernels] [gemm] [train] [decode] [flags]",
-    .summary = "limits of this machine, and what kernels, training and decoding reach of them",
+    .usage = "cspeed bench [limits] [kernels] [gemm] [train] [decode] [tokenize] [flags]",
+    .summary = "limits of this machine, and what kernels, training, decoding and tokenizing reach",
     .config_bytes = sizeof(cs_bench_config),
     .groups = groups,
     .run = run,

@@ -8,7 +8,8 @@
 
 typedef struct cs_bench_config {
     int64_t tokens, seq, hidden, ffn, heads, kv_heads, vocab, layers, new_tokens, repeat;
-    const char *isa, *gemm;
+    const char *isa, *gemm, *tokenizer;
+    cs_strlist input;
 } cs_bench_config;
 
 /* Measured once, before everything else; 0 = not measured or not there. */
@@ -40,5 +41,6 @@ cs_status cs_bench_kernels_run(cs_bench *b);
 cs_status cs_bench_gemm_run(cs_bench *b);
 cs_status cs_bench_train_run(cs_bench *b);
 cs_status cs_bench_decode_run(cs_bench *b);
+cs_status cs_bench_tokenize_run(cs_bench *b);
 
 #endif

@@ -8,13 +8,14 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "fmt/limits.h"
 
 #include <jansson.h>
 
-enum { CS_ST_MAX_DIMS = 8, CS_ST_MAX_HEADER = 100000000 };
+enum { CS_ST_MAX_DIMS = CS_LIMIT_ST_RANK };
 
 typedef struct cs_st_tensor {
-    const char *name; /* borrowed from the header tree */
+    const char *name; /* borrowed from cs_safetensors.names; without NUL */
     cs_dtype dtype;
     int ndim;
     int64_t shape[CS_ST_MAX_DIMS];
@@ -27,8 +28,8 @@ typedef struct cs_st_tensor {
 typedef struct cs_safetensors {
     cs_st_tensor *tensor; /* by offset */
     size_t n;
-    json_t *header;         /* owns names and metadata */
-    const json_t *metadata; /* "__metadata__" (string -> string) or NULL; borrowed */
+    char *names;            /* owns the names */
+    json_t *metadata;       /* "__metadata__" (string -> string) or NULL; owned */
     size_t data_start;
     cs_st_tensor **by_name; /* sorted, for cs_safetensors_find */
 } cs_safetensors;

@@ -105,7 +105,7 @@ static cs_status make_header(cs_st_plan *plan, cs_st_file *f, cs_error *err)
         cs_str_putc(h, ' ');
     CS_TRY(cs_str_check(h, err));
     uint64_t n = h->len - 8;
-    if (n > CS_ST_MAX_HEADER)
+    if (n > CS_LIMIT_ST_HEADER)
         return cs_fail(err, CS_E_FORMAT, "%s: a header of %" PRIu64 " bytes is more than safetensors allows", f->name, n);
     for (int i = 0; i < 8; i++)
         h->data[i] = (char)(n >> 8 * i & 255);

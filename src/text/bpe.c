@@ -3,6 +3,7 @@
 #include "text/bpe.h"
 
 #include "fmt/llama2c_tok.h"
+#include "text/bpe_walk.h"
 #include "text/utf8.h"
 
 #include <string.h>
@@ -49,8 +50,7 @@ static cs_bpe_candidate heap_pop(cs_bpe_work *w)
 static const cs_bpe_pair *find_pair(const cs_bpe *b, int32_t left, int32_t right)
 {
     uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
-    uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & b->pair_mask;
-    for (; b->pairs[i].key != 0; i = (i + 1) & b->pair_mask)
+    for (uint32_t i = cs_bpe_pair_slot(b, key); b->pairs[i].key != 0; i = (i + 1) & b->pair_mask)
         if (b->pairs[i].key == key)
             return &b->pairs[i];
     return NULL;
@@ -221,16 +221,16 @@ static bool can_cut(const cs_bpe *b, uint32_t left, uint32_t right)
 
 enum { NO_CODE_POINT = 0x110000 };
 
-static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+static void queue_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t from, size_t to, cs_ids *out)
 {
     uint32_t before = NO_CODE_POINT, cp;
-    for (size_t i = 0, n; i < len; i += n, before = cp) {
+    for (size_t i = from, n; i < to; i += n, before = cp) {
         int32_t id = UNKNOWN;
-        n = b->user ? cs_trie_longest(b->user, text + i, len - i, &id) : 0;
+        n = b->user ? cs_trie_longest(b->user, text + i, to - i, &id) : 0;
         bool frozen = n > 0;
         cp = NO_CODE_POINT;
         if (!frozen) {
-            n = cs_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+            n = cs_utf8_decode((const uint8_t *)text + i, to - i, &cp);
             n = n ? n : 1;
             if (can_cut(b, before, cp))
                 flush(b, w, text, out);
@@ -238,6 +238,57 @@ static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_
         add_symbol(w, i, n, id, frozen);
     }
     flush(b, w, text, out);
+}
+
+/* Where the ids from out->data[first] on end when the first of them begins at `at`. */
+static void put_ends(const cs_bpe *b, cs_bpe_work *w, size_t first, size_t at, const cs_ids *out)
+{
+    for (size_t i = first; w->ends && i < out->len; i++) {
+        at += b->walk->tokens[out->data[i]].len;
+        cs_ids_push(w->ends, (int32_t)at);
+        w->n_ends = w->ends->failed ? 0 : w->n_ends + 1;
+    }
+}
+
+/* Text without user-defined pieces. */
+static void walk_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t from, size_t to, cs_ids *out)
+{
+    for (size_t at = from, done; at < to; at += done) {
+        size_t first = out->len;
+        if (!cs_bpe_walk_encode(b, w, text + at, to - at, out, &done)) {
+            queue_text(b, w, text, at, to, out);
+            return;
+        }
+        put_ends(b, w, first, at, out);
+        w->after_unk &= out->len == first;
+        if (at + done < to) { /* a code point that is in no piece */
+            size_t n = cs_utf8_decode((const uint8_t *)text + at + done, to - at - done, NULL);
+            n = n ? n : 1;
+            put_piece(b, w, text, (uint32_t)(at + done), (uint32_t)n, UNKNOWN, out);
+            done += n;
+        }
+    }
+}
+
+static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    if (!b->walk) {
+        queue_text(b, w, text, 0, len, out);
+        return;
+    }
+    size_t from = 0;
+    for (size_t i = 0, n; b->user && i < len; i += n) {
+        int32_t id;
+        size_t used = cs_trie_longest(b->user, text + i, len - i, &id);
+        n = used ? used : cs_utf8_decode((const uint8_t *)text + i, len - i, NULL);
+        n = n ? n : 1;
+        if (used == 0)
+            continue;
+        walk_text(b, w, text, from, i, out);
+        put_piece(b, w, text, (uint32_t)i, (uint32_t)n, id, out);
+        from = i + n;
+    }
+    walk_text(b, w, text, from, len, out);
 }
 
 /* run.c's idea of a code point: a byte and up to three continuation bytes. */
@@ -265,19 +316,31 @@ static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, siz
     flush(b, w, text, out);
 }
 
+/* The symbol at text[i]: its id (-1 = not in the vocabulary) and its bytes. */
+static int32_t pair_symbol(const cs_bpe *b, const char *text, size_t i, size_t len, size_t *n, uint32_t *cp)
+{
+    *cp = NO_CODE_POINT;
+    *n = b->byte_level ? 1 : cs_utf8_decode((const uint8_t *)text + i, len - i, cp);
+    *n = *n ? *n : 1;
+    return b->byte_level ? b->byte_symbol[(uint8_t)text[i]] : cs_vocab_find(b->vocab, text + i, *n);
+}
+
+static bool falls_back(const cs_bpe *b, const char *text, size_t n)
+{
+    bool all = b->byte_fallback;
+    for (size_t k = 0; all && k < n; k++)
+        all = b->vocab->byte_id[(uint8_t)text[k]] >= 0;
+    return all;
+}
+
 /* An unknown run waits until a known symbol comes, as in HF tokenizers (byte symbols do not end it). */
-static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+static void queue_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
 {
     uint32_t before = NO_CODE_POINT, cp;
     size_t unk_bytes = 0, unk_end = 0;
     for (size_t i = 0, n; i < len; i += n, before = cp) {
-        cp = NO_CODE_POINT;
-        n = b->byte_level ? 1 : cs_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-        n = n ? n : 1;
-        int32_t id = b->byte_level ? b->byte_symbol[(uint8_t)text[i]] : cs_vocab_find(b->vocab, text + i, n);
-        bool fallback = id < 0 && b->byte_fallback;
-        for (size_t k = 0; fallback && k < n; k++)
-            fallback = b->vocab->byte_id[(uint8_t)text[i + k]] >= 0;
+        int32_t id = pair_symbol(b, text, i, len, &n, &cp);
+        bool fallback = id < 0 && falls_back(b, text + i, n);
         if (id < 0 && !fallback)
             cp = NO_CODE_POINT; /* fused or dropped: its neighbours may come together */
         if (can_cut(b, before, cp) && unk_bytes == 0)
@@ -290,15 +353,64 @@ static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size
                 add_symbol(w, unk_end - unk_bytes, unk_bytes, b->vocab->unk, false);
                 unk_bytes = 0;
             }
-            if (id >= 0)
+            if (id >= 0) {
                 add_symbol(w, i, n, id, false);
-            else
-                unk_bytes += n, unk_end = i + n;
+            } else {
+                unk_bytes += n;
+                unk_end = i + n;
+            }
         }
     }
     if (unk_bytes > 0)
         add_symbol(w, unk_end - unk_bytes, unk_bytes, b->vocab->unk, false);
     flush(b, w, text, out);
+}
+
+/* As queue_pairs; false = nothing was written, the queue must do it. */
+static bool walk_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    size_t base = out->len, base_ends = w->ends ? w->ends->len : 0, unk_end = 0;
+    uint32_t cp;
+    for (size_t at = 0, done, n; at < len; at += done + n) {
+        size_t first = out->len;
+        bool ok = cs_bpe_walk_encode(b, w, text + at, len - at, out, &done);
+        if (ok)
+            put_ends(b, w, first, at, out);
+        n = 0;
+        if (ok && at + done < len) {
+            const char *bad = text + at + done;
+            pair_symbol(b, text, at + done, len, &n, &cp);
+            bool fallback = falls_back(b, bad, n);
+            for (size_t k = 0; fallback && k < n; k++)
+                put_id(w, b->vocab->byte_id[(uint8_t)bad[k]], (uint32_t)(at + done + k + 1), out);
+            ok = fallback || b->vocab->unk >= 0; /* what is dropped brings its neighbours together */
+            if (!fallback && unk_end > 0 && !b->fuse_unk)
+                put_id(w, b->vocab->unk, (uint32_t)unk_end, out);
+            unk_end = fallback ? unk_end : at + done + n;
+        }
+        if (!ok) {
+            out->len = base;
+            w->n_ends = 0;
+            if (w->ends)
+                w->ends->len = base_ends;
+            return false;
+        }
+        bool known = at + done + n == len || pair_symbol(b, text, at + done + n, len, &first, &cp) >= 0;
+        if (unk_end > 0 && known) {
+            put_id(w, b->vocab->unk, (uint32_t)unk_end, out);
+            unk_end = 0;
+        }
+    }
+    return true;
+}
+
+static void encode_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out)
+{
+    int32_t id;
+    if (b->whole && cs_trie_longest(b->whole, text, len, &id) == len)
+        put_id(w, id, (uint32_t)len, out);
+    else if (!b->walk || !walk_pairs(b, w, text, len, out))
+        queue_pairs(b, w, text, len, out);
 }
 
 void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends)
@@ -318,12 +430,51 @@ void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len
     w->failed |= ends && ends->failed;
 }
 
+bool cs_bpe_gives(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, const int32_t *want, size_t n)
+{
+    cs_ids *ends = w->ends;
+    bool after_unk = w->after_unk;
+    w->ends = NULL;
+    cs_ids_clear(&w->trial);
+    if (b->kind == CS_BPE_TEXT)
+        queue_text(b, w, text, 0, len, &w->trial);
+    else
+        queue_pairs(b, w, text, len, &w->trial);
+    w->ends = ends;
+    w->after_unk = after_unk;
+    w->failed |= w->trial.failed;
+    return w->trial.len == n && memcmp(w->trial.data, want, n * sizeof *want) == 0;
+}
+
 void cs_bpe_work_release(cs_bpe_work *w)
 {
     cs_free(w->symbols);
     cs_free(w->heap);
+    cs_ids_release(&w->trial);
     cs_free(w->unused_split);
+    cs_free(w->seen);
+    cs_free(w->dead);
     *w = (cs_bpe_work){0};
+}
+
+void cs_bpe_work_trim(cs_bpe_work *w)
+{
+    enum { KEEP = 1 << 14 };
+    if (w->cap_symbols > KEEP) {
+        cs_free(w->symbols);
+        w->symbols = NULL;
+        w->cap_symbols = 0;
+    }
+    if (w->cap_heap > KEEP) {
+        cs_free(w->heap);
+        w->heap = NULL;
+        w->cap_heap = 0;
+    }
+    if (w->cap_dead > KEEP) {
+        cs_free(w->dead);
+        w->dead = NULL;
+        w->cap_dead = 0;
+    }
 }
 
 /* ---- set-up ---- */
@@ -341,7 +492,7 @@ cs_status cs_bpe_init_pairs(cs_bpe *b, cs_arena *arena, size_t n, cs_error *err)
 void cs_bpe_add_pair(cs_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
     uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
-    uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & b->pair_mask;
+    uint32_t i = cs_bpe_pair_slot(b, key);
     while (b->pairs[i].key != 0 && b->pairs[i].key != key)
         i = (i + 1) & b->pair_mask;
     b->pairs[i] = (cs_bpe_pair){key, rank, id};
@@ -379,10 +530,13 @@ static bool pairs_are_plain(const cs_bpe *b)
     return true;
 }
 
-cs_status cs_bpe_init_borders(cs_bpe *b, cs_arena *arena, cs_error *err)
+cs_status cs_bpe_finish(cs_bpe *b, cs_arena *arena, cs_error *err)
 {
     size_t total = 0, bits = 1 << 12;
-    if (b->has_unused || b->ignore_merges || b->byte_level || (b->kind == CS_BPE_PAIRS && !pairs_are_plain(b)))
+    bool plain = !b->has_unused && (b->kind != CS_BPE_PAIRS || pairs_are_plain(b));
+    if (b->kind != CS_BPE_PIECES)
+        CS_TRY(cs_bpe_walk_init(b, plain, arena, err));
+    if (!plain || b->ignore_merges || b->byte_level)
         return CS_OK;
     for (int32_t i = 0; i < b->vocab->n; i++)
         total += b->vocab->pieces[i].len;

@@ -20,10 +20,14 @@ typedef struct cs_bpe_pair {
     int32_t id;
 } cs_bpe_pair;
 
+struct cs_bpe_walk;
+
 typedef struct cs_bpe {
     cs_bpe_kind kind;
     const cs_vocab *vocab;
-    cs_bpe_pair *pairs; /* PAIRS */
+    const struct cs_bpe_walk *walk; /* NULL = always by the queue */
+    const cs_trie *whole;           /* ignore_merges: pieces that merges do not give for their own text */
+    cs_bpe_pair *pairs; /* PAIRS; TEXT when there is a walk */
     uint32_t pair_mask;
     uint64_t *borders; /* bit set of hashed (last code point, first code point) over which some merge goes; NULL = cut nowhere */
     uint32_t border_mask;
@@ -37,8 +41,13 @@ typedef struct cs_bpe {
 /* Sets up the table of `n` pairs with room left; then cs_bpe_add_pair for each. A repeated pair keeps the last rank. */
 cs_status cs_bpe_init_pairs(cs_bpe *b, cs_arena *arena, size_t n, cs_error *err);
 void cs_bpe_add_pair(cs_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);
-/* Works out where text may be cut. Call when vocabulary and pairs are complete. */
-cs_status cs_bpe_init_borders(cs_bpe *b, cs_arena *arena, cs_error *err);
+static inline uint32_t cs_bpe_pair_slot(const cs_bpe *b, uint64_t key)
+{
+    return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & b->pair_mask;
+}
+
+/* Makes the tables that speed encoding up. Call when vocabulary, pairs and byte symbols are complete. */
+cs_status cs_bpe_finish(cs_bpe *b, cs_arena *arena, cs_error *err);
 
 typedef struct cs_bpe_symbol {
     uint32_t at, len, end; /* source text */
@@ -52,11 +61,17 @@ typedef struct cs_bpe_candidate {
     int32_t id;
 } cs_bpe_candidate;
 
+enum { CS_BPE_SEEN_BITS = 15 };
+
 /* Memory of one encode call, reused for all its segments. Zero-initialise. */
 typedef struct cs_bpe_work {
     cs_bpe_symbol *symbols;
     cs_bpe_candidate *heap;
     uint32_t *unused_split; /* by id: bytes of the left part of the pair last seen for an unused piece */
+    uint64_t *seen;         /* pairs of tokens (left << 32 | right << 1) and whether they stay apart, where their hash says */
+    uint64_t *dead;         /* bit set of positions from which no token goes on; all 0 between calls */
+    size_t cap_dead;        /* words */
+    cs_ids trial;           /* what the queue makes of a short text */
     cs_ids *ends;           /* of this call */
     size_t n_ends;          /* written by this call */
     size_t n_symbols, cap_symbols, n_heap, cap_heap;
@@ -67,6 +82,10 @@ typedef struct cs_bpe_work {
  * ends (may be NULL) gets one number per id: where in text[0..len) the source of that id ends. They never decrease; a byte piece covers one
  * byte, a fused unknown its whole run, a blank in front that is not of the text nothing. */
 void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends);
+/* Does merging make exactly want[0..n) of a text? By the queue, without a word about the text's surroundings. */
+bool cs_bpe_gives(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, const int32_t *want, size_t n);
 void cs_bpe_work_release(cs_bpe_work *w);
+/* Frees what only long segments need. */
+void cs_bpe_work_trim(cs_bpe_work *w);
 
 #endif

@@ -9,11 +9,8 @@
 typedef struct encode_run {
     const cs_tokenizer *t;
     bool parse_special;
-    cs_bpe_work bpe;
-    cs_norm_work norm;
-    cs_pretok_work words;
+    cs_tok_work *work;
     cs_ids *out, *ranges; /* ranges: begin and end of each id, NULL = nobody asked */
-    cs_ids ends;          /* of the ids of one word */
     cs_error *err;
 } encode_run;
 
@@ -48,8 +45,8 @@ static cs_span json_range(cs_view word, size_t begin, size_t end)
 static void put_ranges(encode_run *r, cs_view word)
 {
     size_t begin = 0, last = 0;
-    for (size_t i = 0; i < r->ends.len; i++) {
-        size_t end = (size_t)r->ends.data[i];
+    for (size_t i = 0; i < r->work->ends.len; i++) {
+        size_t end = (size_t)r->work->ends.data[i];
         if (i > 0 && end == last && r->t->is_unigram && r->t->range_rule == CS_RANGE_JSON)
             end = last; /* one of the bytes of an unknown run: all have its range */
         else
@@ -63,15 +60,15 @@ static cs_status encode_word(void *context, cs_view word, cs_error *err)
 {
     encode_run *r = context;
     const cs_tokenizer *t = r->t;
-    cs_ids *ends = r->ranges ? &r->ends : NULL;
+    cs_ids *ends = r->ranges ? &r->work->ends : NULL;
     if (word.len >= INT32_MAX)
         return cs_fail(err, CS_E_NOMEM, "a text of %zu bytes without a cut is too long to tokenize", word.len);
-    cs_ids_clear(&r->ends);
+    cs_ids_clear(&r->work->ends);
     if (t->is_unigram) {
         CS_TRY(cs_unigram_encode(&t->unigram, word.text, word.len, r->out, ends, err));
     } else {
-        cs_bpe_encode(&t->bpe, &r->bpe, word.text, word.len, r->out, ends);
-        if (r->bpe.failed)
+        cs_bpe_encode(&t->bpe, &r->work->bpe, word.text, word.len, r->out, ends);
+        if (r->work->bpe.failed)
             return cs_fail_nomem(err, word.len, "tokenization");
     }
     if (ends)
@@ -110,7 +107,7 @@ static cs_status split_added(encode_run *r, const cs_trie *trie, cs_view v, bool
         cs_ids_push(r->out, a->id);
         if (r->ranges)
             put_range(r, (cs_span){v.from[begin].begin, v.from[end - 1].end});
-        r->bpe.after_unk = false;
+        r->work->bpe.after_unk = false;
         done = end;
         n = end - i;
     }
@@ -119,17 +116,17 @@ static cs_status split_added(encode_run *r, const cs_trie *trie, cs_view v, bool
 
 static cs_status encode_normal(encode_run *r, cs_view v, bool first)
 {
-    return cs_pretok_run(&r->t->pretok, &r->words, v, first, encode_word, r, r->err);
+    return cs_pretok_run(&r->t->pretok, &r->work->words, v, first, encode_word, r, r->err);
 }
 
 static cs_status encode_raw(encode_run *r, cs_view v, bool first)
 {
     const cs_tokenizer *t = r->t;
     if (t->norm.n_steps > 0) {
-        CS_TRY(cs_normalize(&t->norm, &r->norm, v, first, cs_view_at(v, 0).begin, r->err));
-        v = cs_mapped_view(&r->norm.out);
+        CS_TRY(cs_normalize(&t->norm, &r->work->norm, v, first, cs_view_at(v, 0).begin, r->err));
+        v = cs_mapped_view(&r->work->norm.out);
     }
-    r->bpe.after_unk = false;
+    r->work->bpe.after_unk = false;
     if (v.len == 0)
         return CS_OK;
     return t->has_norm ? split_added(r, &t->added_norm, v, first, encode_normal) : encode_normal(r, v, first);
@@ -162,9 +159,9 @@ static cs_status encode_body(encode_run *r, const char *text, size_t len)
         return CS_OK;
     if (r->ranges && len >= INT32_MAX)
         return cs_fail(r->err, CS_E_NOMEM, "a text of %zu bytes is too long for byte ranges", len);
-    r->norm.out.track = r->norm.spare.track = source.track;
+    r->work->norm.out.track = r->work->norm.spare.track = source.track;
     for (size_t i = 0; i < t->pretok.n_steps; i++)
-        r->words.made[i].track = source.track;
+        r->work->words.made[i].track = source.track;
     if (repair || source.track) {
         take_text(text, len, repair, &source);
         status = cs_str_check(&source.text, r->err);
@@ -186,16 +183,16 @@ static void put_extra(encode_run *r, const int32_t *ids, size_t n)
 
 cs_status cs_tokenizer_encode_ranges(const cs_tokenizer *tok, const char *text, size_t len, int flags, cs_ids *out, cs_ids *ranges, cs_error *err)
 {
-    encode_run r = {.t = tok, .parse_special = (flags & CS_TOK_PARSE_SPECIAL) != 0, .out = out, .ranges = ranges, .err = err};
+    encode_run r = {.t = tok, .parse_special = (flags & CS_TOK_PARSE_SPECIAL) != 0, .out = out, .ranges = ranges, .err = err,
+                    .work = cs_tok_work_take(tok->pool)};
+    if (!r.work)
+        return cs_fail_nomem(err, sizeof *r.work, "tokenization");
     if (flags & CS_TOK_SPECIAL)
         put_extra(&r, tok->prefix, tok->n_prefix);
     cs_status status = encode_body(&r, text, len);
     if (status == CS_OK && (flags & CS_TOK_SPECIAL))
         put_extra(&r, tok->suffix, tok->n_suffix);
-    cs_bpe_work_release(&r.bpe);
-    cs_norm_work_release(&r.norm);
-    cs_pretok_work_release(&r.words);
-    cs_ids_release(&r.ends);
+    cs_tok_work_give(tok->pool, r.work, status != CS_OK);
     CS_TRY(status);
     CS_TRY(cs_ids_check(out, err));
     return ranges ? cs_ids_check(ranges, err) : CS_OK;

@@ -5,6 +5,7 @@
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/pretok.h"
+#include "text/tok_work.h"
 #include "text/tokenizer.h"
 #include "text/unigram.h"
 #include "text/vocab.h"
@@ -49,6 +50,7 @@ typedef enum cs_range_rule { CS_RANGE_JSON, CS_RANGE_SPM } cs_range_rule; /* who
 
 struct cs_tokenizer {
     cs_arena mem;
+    cs_tok_pool *pool;
     cs_vocab vocab;
     bool is_unigram, lossy_input; /* lossy_input: text is made well-formed first, as HF tokenizers get it */
     cs_range_rule range_rule;

@@ -77,6 +77,7 @@ static cs_status load_parsed(cs_tokenizer *t, const json_t *vocab, cs_bytes merg
     t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){
         .kind = CS_PRETOK_BYTE_LEVEL, .prefix = cfg->add_prefix_space == 1 ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER, .split = true};
     t->dec = (cs_decoder){.byte_level = true, .bytes = CS_BYTES_LOSSY};
+    CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     CS_TRY(add_specials(t, cfg, err));
     cs_tok_guess_specials(t);
     return CS_OK;

@@ -222,7 +222,7 @@ static cs_status load_root(cs_tokenizer *t, const json_t *root, const char *name
     CS_TRY(add_added(t, added, name, &blob, err));
     CS_TRY(load_bpe(t, model, name, err));
     CS_TRY(cs_tok_json_parts(t, root, name, err));
-    CS_TRY(cs_bpe_init_borders(&t->bpe, &t->mem, err));
+    CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     CS_TRY(cs_tok_index_added(t, err));
     cs_tok_guess_specials(t);
     return CS_OK;

@@ -293,8 +293,11 @@ static void dir_of(const char *path, char out[MAX_PATH])
 static cs_tokenizer *new_tokenizer(void)
 {
     cs_tokenizer *t = cs_calloc(1, sizeof *t);
-    if (t)
-        cs_arena_init(&t->mem, "tokenizer");
+    if (!t || !(t->pool = cs_tok_pool_create())) {
+        cs_free(t);
+        return NULL;
+    }
+    cs_arena_init(&t->mem, "tokenizer");
     return t;
 }
 

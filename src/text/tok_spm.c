@@ -148,7 +148,7 @@ cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *n
     if (t->is_unigram)
         CS_TRY(cs_unigram_init(&t->unigram, &t->mem, &t->vocab, m->byte_fallback, err));
     else
-        CS_TRY(cs_bpe_init_borders(&t->bpe, &t->mem, err));
+        CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     CS_TRY(spm_added(t, cfg, name, err));
     t->dec = (cs_decoder){.bytes = CS_BYTES_CODE_POINT, .byte_pieces = m->byte_fallback, .n_replace = 1,
                           .spm_prefix = m->add_dummy_prefix || m->remove_extra_whitespaces, .spm_all_leading = m->remove_extra_whitespaces};
@@ -188,7 +188,7 @@ static cs_status llama2c_parsed(cs_tokenizer *t, const cs_llama2c_tok *f, cs_err
     t->bpe.kind = CS_BPE_PIECES;
     t->bpe.vocab = &t->vocab;
     t->bpe.byte_fallback = true;
-    CS_TRY(cs_bpe_init_borders(&t->bpe, &t->mem, err));
+    CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     t->bpe.prefix = cs_vocab_find(&t->vocab, " ", 1);
     /* Specials are found as <s> and </s>; the file spells them with line breaks. */
     static const char *const names[] = {"<unk>", "<s>", "</s>"};

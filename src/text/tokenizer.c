@@ -54,6 +54,7 @@ void cs_tokenizer_destroy(cs_tokenizer *tok)
     for (size_t i = 0; i < tok->n_files; i++)
         cs_free(tok->files[i]);
     cs_arena_release(&tok->mem);
+    cs_tok_pool_destroy(tok->pool);
     cs_free(tok);
 }
 

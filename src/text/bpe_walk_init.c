@@ -1,0 +1,280 @@
+/* The tables of bpe_walk.c. Tokens are found in order of length, so that the trees of both sides of a merge are there when it is looked at. */
+#include "text/bpe_walk.h"
+
+#include "text/tok.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+typedef struct rule {
+    int32_t left, right, id;
+    uint32_t rank;
+} rule;
+
+/* What is needed while building. */
+typedef struct build {
+    cs_bpe *b;
+    cs_bpe_walk *k;
+    cs_arena *arena;
+    cs_bytes *texts; /* by id; len 0 = not findable */
+    char *bytes;     /* byte-level: what texts point into */
+    rule *rules, *sorted;
+    size_t n_rules, cap_rules, max_len;
+    cs_bpe_work work;
+    bool impossible; /* this vocabulary cannot be walked */
+    cs_error *err;
+} build;
+
+/* The bytes that a piece stands for. */
+static cs_bytes byte_text(const cs_piece *p, char *to)
+{
+    uint32_t cp;
+    size_t n = 0;
+    for (size_t i = 0, used; i < p->len; i += used) {
+        used = cs_utf8_decode((const uint8_t *)p->text + i, p->len - i, &cp);
+        int byte = used ? cs_byte_level_value(cp) : -1;
+        if (byte < 0)
+            return (cs_bytes){to, 0}; /* no merge of bytes leads to it */
+        to[n++] = (char)byte;
+    }
+    return (cs_bytes){to, n};
+}
+
+static cs_status collect_texts(build *s)
+{
+    const cs_vocab *v = s->b->vocab;
+    size_t total = 1;
+    for (int32_t i = 0; i < v->n; i++)
+        total += v->pieces[i].len;
+    s->texts = cs_calloc((size_t)v->n, sizeof *s->texts);
+    s->bytes = s->b->byte_level ? cs_malloc(total) : NULL;
+    if (!s->texts || (s->b->byte_level && !s->bytes))
+        return cs_fail_nomem(s->err, total, "a vocabulary");
+    char *to = s->bytes;
+    for (int32_t i = 0; i < v->n; i++) {
+        const cs_piece *p = &v->pieces[i];
+        if (p->len == 0 || p->type == CS_PIECE_USER || cs_vocab_find(v, p->text, p->len) != i)
+            continue;
+        s->texts[i] = s->b->byte_level ? byte_text(p, to) : (cs_bytes){p->text, p->len};
+        to += s->b->byte_level ? s->texts[i].len : 0;
+        s->max_len = s->texts[i].len > s->max_len ? s->texts[i].len : s->max_len;
+    }
+    return CS_OK;
+}
+
+static cs_status add_rule(build *s, rule r)
+{
+    if (s->n_rules == s->cap_rules) {
+        size_t cap = s->cap_rules ? 2 * s->cap_rules : 4096;
+        rule *more = cs_realloc(s->rules, cap * sizeof *more);
+        if (!more)
+            return cs_fail_nomem(s->err, cap * sizeof *more, "merge rules");
+        s->rules = more;
+        s->cap_rules = cap;
+    }
+    s->rules[s->n_rules++] = r;
+    return CS_OK;
+}
+
+/* TEXT: every cut of a piece into two pieces is a rule. */
+static cs_status rules_of_piece(build *s, int32_t id)
+{
+    const cs_vocab *v = s->b->vocab;
+    cs_bytes t = s->texts[id];
+    size_t used = cs_utf8_decode((const uint8_t *)t.text, t.len, NULL);
+    s->impossible |= used == 0;
+    if (s->impossible || used == t.len)
+        return CS_OK;
+    for (size_t i = 0; i < t.len && !s->impossible; i += used) {
+        used = cs_utf8_decode((const uint8_t *)t.text + i, t.len - i, NULL);
+        s->impossible |= used == 0 || cs_vocab_find(v, t.text + i, used) < 0; /* merges may start from symbols without an id */
+        int32_t left = i > 0 ? cs_vocab_find(v, t.text, i) : -1, right = left >= 0 ? cs_vocab_find(v, t.text + i, t.len - i) : -1;
+        if (left >= 0 && right >= 0)
+            CS_TRY(add_rule(s, (rule){left, right, id, v->pieces[id].rank}));
+    }
+    return CS_OK;
+}
+
+static cs_status make_rules(build *s)
+{
+    cs_bpe *b = s->b;
+    if (b->kind == CS_BPE_TEXT) {
+        for (int32_t i = 0; i < b->vocab->n && !s->impossible; i++)
+            if (s->texts[i].len > 0)
+                CS_TRY(rules_of_piece(s, i));
+        if (s->impossible)
+            return CS_OK;
+        CS_TRY(cs_bpe_init_pairs(b, s->arena, s->n_rules, s->err));
+        for (size_t i = 0; i < s->n_rules; i++)
+            cs_bpe_add_pair(b, s->rules[i].left, s->rules[i].right, s->rules[i].rank, s->rules[i].id);
+        return CS_OK;
+    }
+    for (size_t i = 0; i <= b->pair_mask; i++) {
+        const cs_bpe_pair *p = &b->pairs[i];
+        if (p->key == 0)
+            continue;
+        rule r = {(int32_t)((p->key - 1) >> 32), (int32_t)(uint32_t)(p->key - 1), p->id, p->rank};
+        cs_bytes l = s->texts[r.left], m = s->texts[r.right], t = s->texts[r.id];
+        if (l.len == 0 || m.len == 0)
+            continue; /* no text leads to that side */
+        s->impossible |= t.len != l.len + m.len || memcmp(t.text, l.text, l.len) != 0 || memcmp(t.text + l.len, m.text, m.len) != 0;
+        CS_TRY(add_rule(s, r));
+    }
+    return CS_OK;
+}
+
+/* Rules by the length of what they make. */
+static cs_status sort_rules(build *s)
+{
+    size_t *start = cs_calloc(s->max_len + 2, sizeof *start);
+    s->sorted = cs_malloc((s->n_rules + 1) * sizeof *s->sorted);
+    if (!start || !s->sorted) {
+        cs_free(start);
+        return cs_fail_nomem(s->err, (s->n_rules + 1) * sizeof *s->sorted, "merge rules");
+    }
+    for (size_t i = 0; i < s->n_rules; i++)
+        start[s->texts[s->rules[i].id].len + 1]++;
+    for (size_t i = 1; i <= s->max_len + 1; i++)
+        start[i] += start[i - 1];
+    for (size_t i = 0; i < s->n_rules; i++)
+        s->sorted[start[s->texts[s->rules[i].id].len]++] = s->rules[i];
+    cs_free(start);
+    return CS_OK;
+}
+
+static void set_token(build *s, int32_t id, cs_bpe_token t)
+{
+    t.len = (uint32_t)s->texts[id].len;
+    s->k->tokens[id] = t;
+}
+
+/* What a text is made of before any merge. */
+static void add_symbols(build *s)
+{
+    const cs_bpe *b = s->b;
+    for (int32_t i = 0; i < b->vocab->n; i++) {
+        cs_bytes t = s->texts[i];
+        bool symbol = t.len > 0 && (b->byte_level ? b->byte_symbol[(uint8_t)*t.text] == i && t.len == 1
+                                                  : cs_utf8_decode((const uint8_t *)t.text, t.len, NULL) == t.len);
+        if (symbol)
+            set_token(s, i, (cs_bpe_token){.left = -1, .right = -1, .shorter = -1, .first = (uint32_t)i * 0x85ebca77u,
+                                           .last = (uint32_t)i * 0x9e3779b1u});
+    }
+}
+
+/* A rule makes a token when it is the last merge in what BPE makes of the token's own text. */
+static void apply_rule(build *s, const rule *r)
+{
+    cs_bpe_token *t = s->k->tokens, *l = &t[r->left], *m = &t[r->right];
+    if (l->len == 0 || m->len == 0 || (t[r->id].len > 0 && !t[r->id].odd))
+        return;
+    bool odd = l->odd || m->odd || r->rank + 1 <= l->order || r->rank + 1 <= m->order;
+    if (odd && t[r->id].len > 0)
+        return;
+    cs_bytes text = s->texts[r->id];
+    if (odd ? cs_bpe_gives(s->b, &s->work, text.text, text.len, &r->id, 1) : !cs_bpe_crosses(s->b, r->left, r->right, false))
+        set_token(s, r->id, (cs_bpe_token){.order = r->rank + 1, .left = r->left, .right = r->right, .shorter = -1, .first = l->first,
+                                           .last = m->last, .odd = odd});
+}
+
+static cs_status mark_borders(build *s)
+{
+    unsigned bits = 12;
+    while (bits < 31 && (size_t)1 << bits < 8 * s->n_rules)
+        bits++;
+    s->k->border_shift = 32 - bits;
+    s->k->borders = cs_arena_calloc(s->arena, (size_t)1 << (bits - 6), sizeof *s->k->borders);
+    if (!s->k->borders)
+        return cs_fail_nomem(s->err, (size_t)1 << (bits - 3), "a vocabulary");
+    for (size_t i = 0; i < s->n_rules; i++) {
+        const cs_bpe_token *l = &s->k->tokens[s->rules[i].left], *m = &s->k->tokens[s->rules[i].right];
+        uint32_t bit = (l->last + m->first) >> s->k->border_shift;
+        if (l->len > 0 && m->len > 0)
+            s->k->borders[bit >> 6] |= (uint64_t)1 << (bit & 63);
+    }
+    return CS_OK;
+}
+
+/* The trie of tokens, and for every token the next shorter one. */
+static cs_status index_tokens(build *s)
+{
+    size_t total = 0;
+    cs_bpe_walk *k = s->k;
+    for (int32_t i = 0; i < s->b->vocab->n; i++)
+        total += k->tokens[i].len;
+    CS_TRY(cs_trie_init(&k->trie, s->arena, total, s->err));
+    for (int32_t i = 0; i < s->b->vocab->n; i++)
+        if (k->tokens[i].len > 0)
+            cs_trie_add(&k->trie, s->texts[i].text, s->texts[i].len, i);
+    for (int32_t i = 0; i < s->b->vocab->n; i++) {
+        cs_bpe_token *t = &k->tokens[i];
+        uint32_t node = 0;
+        for (size_t j = 0; j + 1 < t->len; j++) {
+            node = cs_trie_step(&k->trie, node, (uint8_t)s->texts[i].text[j]);
+            if (k->trie.values[node] >= 0)
+                t->shorter = k->trie.values[node];
+        }
+    }
+    return CS_OK;
+}
+
+/* The pieces that merging does not give for their own text. */
+static cs_status index_whole(build *s)
+{
+    const cs_bpe *b = s->b;
+    size_t total = 0;
+    cs_trie *whole = cs_arena_calloc(s->arena, 1, sizeof *whole);
+    if (!whole)
+        return cs_fail_nomem(s->err, sizeof *whole, "a vocabulary");
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t i = 0; i < b->vocab->n; i++) {
+            const cs_bpe_token *t = b->walk ? &b->walk->tokens[i] : NULL;
+            if (s->texts[i].len == 0 || (t && t->len > 0 && !t->odd))
+                continue;
+            if (pass == 0)
+                total += s->texts[i].len;
+            else
+                cs_trie_add(whole, s->texts[i].text, s->texts[i].len, i);
+        }
+        if (pass == 0)
+            CS_TRY(cs_trie_init(whole, s->arena, total, s->err));
+    }
+    s->b->whole = whole;
+    return CS_OK;
+}
+
+static cs_status make_walk(build *s)
+{
+    cs_bpe *b = s->b;
+    CS_TRY(make_rules(s));
+    if (s->impossible)
+        return CS_OK;
+    CS_TRY(sort_rules(s));
+    s->k = cs_arena_calloc(s->arena, 1, sizeof *s->k);
+    if (!s->k || !(s->k->tokens = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->tokens)))
+        return cs_fail_nomem(s->err, (size_t)b->vocab->n * sizeof *s->k->tokens, "a vocabulary");
+    b->walk = s->k;
+    add_symbols(s);
+    for (size_t i = 0; i < s->n_rules; i++)
+        apply_rule(s, &s->sorted[i]);
+    if (s->work.failed)
+        return cs_fail_nomem(s->err, s->max_len, "a vocabulary");
+    CS_TRY(mark_borders(s));
+    return index_tokens(s);
+}
+
+cs_status cs_bpe_walk_init(cs_bpe *b, bool plain, cs_arena *arena, cs_error *err)
+{
+    build s = {.b = b, .arena = arena, .err = err};
+    cs_status status = collect_texts(&s);
+    if (status == CS_OK && plain)
+        status = make_walk(&s);
+    if (status == CS_OK && b->ignore_merges)
+        status = index_whole(&s);
+    cs_free(s.texts);
+    cs_free(s.bytes);
+    cs_free(s.rules);
+    cs_free(s.sorted);
+    cs_bpe_work_release(&s.work);
+    return status;
+}
