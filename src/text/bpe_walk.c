@@ -57,11 +57,11 @@ static bool fits(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t at, i
 
 static int32_t longest(const cs_bpe_walk *k, const char *text, size_t len)
 {
+    const cs_trie_unit *units = k->trie.units;
     int32_t id = NONE;
     uint32_t node = 0;
     for (size_t i = 0; i < len && (node = cs_trie_step(&k->trie, node, (uint8_t)text[i])) != 0; i++)
-        if (k->trie.values[node] >= 0)
-            id = k->trie.values[node];
+        id = units[node].value >= 0 ? units[node].value : id;
     return id;
 }
 

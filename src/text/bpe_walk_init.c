@@ -196,49 +196,38 @@ static cs_status mark_borders(build *s)
 }
 
 /* The trie of tokens, and for every token the next shorter one. */
-static cs_status index_tokens(build *s)
+static cs_status index_tokens(build *s, cs_trie_entry *entries)
 {
-    size_t total = 0;
+    size_t n = 0;
     cs_bpe_walk *k = s->k;
     for (int32_t i = 0; i < s->b->vocab->n; i++)
-        total += k->tokens[i].len;
-    CS_TRY(cs_trie_init(&k->trie, s->arena, total, s->err));
-    for (int32_t i = 0; i < s->b->vocab->n; i++)
         if (k->tokens[i].len > 0)
-            cs_trie_add(&k->trie, s->texts[i].text, s->texts[i].len, i);
+            entries[n++] = (cs_trie_entry){s->texts[i].text, s->texts[i].len, i};
+    CS_TRY(cs_trie_init(&k->trie, s->arena, entries, n, s->err));
     for (int32_t i = 0; i < s->b->vocab->n; i++) {
         cs_bpe_token *t = &k->tokens[i];
         uint32_t node = 0;
         for (size_t j = 0; j + 1 < t->len; j++) {
             node = cs_trie_step(&k->trie, node, (uint8_t)s->texts[i].text[j]);
-            if (k->trie.values[node] >= 0)
-                t->shorter = k->trie.values[node];
+            if (k->trie.units[node].value >= 0)
+                t->shorter = k->trie.units[node].value;
         }
     }
     return CS_OK;
 }
 
 /* The pieces that merging does not give for their own text. */
-static cs_status index_whole(build *s)
+static cs_status index_whole(build *s, cs_trie_entry *entries)
 {
     const cs_bpe *b = s->b;
-    size_t total = 0;
+    size_t n = 0;
     cs_trie *whole = cs_arena_calloc(s->arena, 1, sizeof *whole);
     if (!whole)
         return cs_fail_nomem(s->err, sizeof *whole, "a vocabulary");
-    for (int pass = 0; pass < 2; pass++) {
-        for (int32_t i = 0; i < b->vocab->n; i++) {
-            const cs_bpe_token *t = b->walk ? &b->walk->tokens[i] : NULL;
-            if (s->texts[i].len == 0 || (t && t->len > 0 && !t->odd))
-                continue;
-            if (pass == 0)
-                total += s->texts[i].len;
-            else
-                cs_trie_add(whole, s->texts[i].text, s->texts[i].len, i);
-        }
-        if (pass == 0)
-            CS_TRY(cs_trie_init(whole, s->arena, total, s->err));
-    }
+    for (int32_t i = 0; i < b->vocab->n; i++)
+        if (s->texts[i].len > 0 && !(b->walk && b->walk->tokens[i].len > 0))
+            entries[n++] = (cs_trie_entry){s->texts[i].text, s->texts[i].len, i};
+    CS_TRY(cs_trie_init(whole, s->arena, entries, n, s->err));
     s->b->whole = whole;
     return CS_OK;
 }
@@ -260,7 +249,7 @@ static cs_status make_walk(build *s)
     if (s->work.failed)
         return cs_fail_nomem(s->err, s->max_len, "a vocabulary");
     CS_TRY(mark_borders(s));
-    return index_tokens(s);
+    return CS_OK;
 }
 
 cs_status cs_bpe_walk_init(cs_bpe *b, bool plain, cs_arena *arena, cs_error *err)
@@ -269,8 +258,14 @@ cs_status cs_bpe_walk_init(cs_bpe *b, bool plain, cs_arena *arena, cs_error *err
     cs_status status = collect_texts(&s);
     if (status == CS_OK && plain)
         status = make_walk(&s);
+    cs_trie_entry *entries = cs_malloc(((size_t)b->vocab->n + 1) * sizeof *entries);
+    if (status == CS_OK && !entries)
+        status = cs_fail_nomem(err, (size_t)b->vocab->n * sizeof *entries, "a vocabulary");
+    if (status == CS_OK && b->walk)
+        status = index_tokens(&s, entries);
     if (status == CS_OK && b->ignore_merges)
-        status = index_whole(&s);
+        status = index_whole(&s, entries);
+    cs_free(entries);
     cs_free(s.texts);
     cs_free(s.bytes);
     cs_free(s.rules);

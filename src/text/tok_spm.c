@@ -52,13 +52,18 @@ static cs_status spm_pieces(cs_tokenizer *t, const cs_spm *m, int32_t n, const c
 
 static cs_status spm_user_pieces(cs_tokenizer *t, size_t user_bytes, cs_error *err)
 {
+    size_t n = 0;
     if (user_bytes == 0)
         return CS_OK;
-    CS_TRY(cs_trie_init(&t->user, &t->mem, user_bytes, err));
+    cs_trie_entry *entries = cs_malloc((size_t)t->vocab.n * sizeof *entries);
+    if (!entries)
+        return cs_fail_nomem(err, (size_t)t->vocab.n * sizeof *entries, "a vocabulary");
     for (int32_t i = 0; i < t->vocab.n; i++)
         if (t->vocab.pieces[i].type == CS_PIECE_USER)
-            cs_trie_add(&t->user, t->vocab.pieces[i].text, t->vocab.pieces[i].len, i);
-    return CS_OK;
+            entries[n++] = (cs_trie_entry){t->vocab.pieces[i].text, t->vocab.pieces[i].len, i};
+    cs_status status = cs_trie_init(&t->user, &t->mem, entries, n, err);
+    cs_free(entries);
+    return status;
 }
 
 static cs_status spm_normalizer(cs_tokenizer *t, const cs_spm *m, bool has_user, const cs_tok_config *cfg, cs_error *err)

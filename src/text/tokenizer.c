@@ -15,35 +15,46 @@ cs_bytes cs_tok_keep(cs_tokenizer *t, const char *text, size_t len)
     return (cs_bytes){copy, len};
 }
 
+/* What an added token looks like where it is searched for; len 0 = it is never found. */
+static cs_status added_key(cs_tokenizer *t, const cs_added *a, cs_norm_work *work, cs_bytes *key, cs_error *err)
+{
+    *key = a->content;
+    if (!a->normalized || t->norm.n_steps == 0)
+        return CS_OK;
+    CS_TRY(cs_normalize(&t->norm, work, (cs_view){a->content.text, a->content.len, NULL}, true, 0, err));
+    *key = cs_tok_keep(t, cs_str_cstr(&work->out.text), work->out.text.len);
+    return key->text ? CS_OK : cs_fail_nomem(err, work->out.text.len, "an added token");
+}
+
 cs_status cs_tok_index_added(cs_tokenizer *t, cs_error *err)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < t->n_added; i++) /* normal forms may be longer: three bytes for a blank and a prefix */
-        total += 3 * t->added[i].content.len + 64;
     if (t->n_added == 0)
         return CS_OK;
-    CS_TRY(cs_trie_init(&t->added_raw, &t->mem, total, err));
-    CS_TRY(cs_trie_init(&t->added_norm, &t->mem, total, err));
+    cs_trie_entry *entries = cs_malloc(2 * t->n_added * sizeof *entries), *raw = entries, *norm = entries ? entries + t->n_added : NULL;
+    if (!entries)
+        return cs_fail_nomem(err, 2 * t->n_added * sizeof *entries, "added tokens");
+    size_t n_raw = 0, n_norm = 0;
     cs_norm_work work = {0};
     cs_status status = CS_OK;
     for (size_t i = 0; i < t->n_added && status == CS_OK; i++) {
-        const cs_added *a = &t->added[i];
-        cs_bytes key = a->content;
-        if (a->normalized && t->norm.n_steps > 0) {
-            status = cs_normalize(&t->norm, &work, (cs_view){key.text, key.len, NULL}, true, 0, err);
-            key = (cs_bytes){cs_str_cstr(&work.out.text), work.out.text.len};
-        }
-        if (key.len == 0 || status != CS_OK)
+        cs_bytes key;
+        status = added_key(t, &t->added[i], &work, &key, err);
+        if (status != CS_OK || key.len == 0)
             continue;
-        if (key.len > 3 * a->content.len + 64)
-            status = cs_fail(err, CS_E_FORMAT, "added token %d grows to %zu bytes by normalising", a->id, key.len);
-        else if (a->normalized)
-            cs_trie_add(&t->added_norm, key.text, key.len, (int32_t)i);
+        cs_trie_entry e = {key.text, key.len, (int32_t)i};
+        if (t->added[i].normalized)
+            norm[n_norm++] = e;
         else
-            cs_trie_add(&t->added_raw, key.text, key.len, (int32_t)i);
-        *(a->normalized ? &t->has_norm : &t->has_raw) = true;
+            raw[n_raw++] = e;
     }
+    t->has_raw = n_raw > 0;
+    t->has_norm = n_norm > 0;
+    if (status == CS_OK)
+        status = cs_trie_init(&t->added_raw, &t->mem, raw, n_raw, err);
+    if (status == CS_OK)
+        status = cs_trie_init(&t->added_norm, &t->mem, norm, n_norm, err);
     cs_norm_work_release(&work);
+    cs_free(entries);
     return status;
 }
 

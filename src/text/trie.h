@@ -1,31 +1,36 @@
-/* A set of byte strings with a value each, for "which strings begin here" questions. Nodes are edges of a hash table (parent, byte) ->
- * child, so memory is linear in the bytes inserted. Built once, then read by any number of threads. */
+/* A set of byte strings with a value each, for "which strings begin here" questions. A double array: the child of a node by a byte is the unit at
+ * the node's base with the byte's bits flipped, if that unit carries the byte as its label; no two nodes share a base. One load a step, eight bytes
+ * a node. Built once, then read by any number of threads. */
 #ifndef CS_TEXT_TRIE_H
 #define CS_TEXT_TRIE_H
 
 #include "base/mem.h"
 
+typedef struct cs_trie_unit {
+    uint32_t link; /* base << 9 | label; label 256 = nothing is here */
+    int32_t value; /* -1 = no string ends here */
+} cs_trie_unit;
+
 typedef struct cs_trie {
-    uint64_t *edges; /* (parent << 8 | byte) << 24 | child; 0 = free slot; child >= 1 */
-    int32_t *values; /* by node, -1 = no string ends here */
-    uint32_t n_nodes, mask;
-    bool first[256]; /* some string begins with this byte */
+    const cs_trie_unit *units; /* a multiple of 256 of them; unit 0 is the root */
+    bool first[256];           /* some string begins with this byte */
 } cs_trie;
 
-/* An empty trie with room for `total_bytes` of strings, owned by `arena`. CS_E_NOMEM; CS_E_FORMAT above 2^23 bytes (strings too long). */
-cs_status cs_trie_init(cs_trie *t, cs_arena *arena, size_t total_bytes, cs_error *err);
-/* Adds a string (len >= 1); returns the value it had (-1 = new) and leaves that one in place. */
-int32_t cs_trie_add(cs_trie *t, const char *text, size_t len, int32_t value);
+typedef struct cs_trie_entry {
+    const char *text; /* needed while building only */
+    size_t len;       /* >= 1 */
+    int32_t value;    /* >= 0 */
+} cs_trie_entry;
+
+/* From n entries, which change their order; of equal texts the first counts. The units are owned by `arena`. CS_E_NOMEM; CS_E_FORMAT when more than
+ * 2^23 units are needed. */
+cs_status cs_trie_init(cs_trie *t, cs_arena *arena, cs_trie_entry *entries, size_t n, cs_error *err);
 
 /* The child of `node` by `byte`, 0 = none. The root is node 0. */
 static inline uint32_t cs_trie_step(const cs_trie *t, uint32_t node, uint8_t byte)
 {
-    uint64_t key = (uint64_t)node << 8 | byte;
-    uint32_t i = (uint32_t)((key + 1) * 0x9e3779b97f4a7c15u >> 32) & t->mask;
-    for (; t->edges[i] != 0; i = (i + 1) & t->mask)
-        if (t->edges[i] >> 24 == key)
-            return (uint32_t)(t->edges[i] & 0xffffff);
-    return 0;
+    uint32_t next = t->units[node].link >> 9 ^ byte;
+    return (t->units[next].link & 511) == byte ? next : 0;
 }
 
 /* Longest string that text[0..n) begins with: its length (0 = none), *value its value. */

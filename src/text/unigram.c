@@ -15,23 +15,26 @@ typedef struct best {
 
 cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err)
 {
-    size_t total = 0;
+    size_t n = 0;
     float lo = FLT_MAX;
     *u = (cs_unigram){.vocab = vocab, .byte_fallback = byte_fallback};
     for (int32_t i = 0; i < vocab->n; i++) {
         const cs_piece *p = &vocab->pieces[i];
-        total += p->len;
         if (p->type == CS_PIECE_NORMAL && p->score < lo)
             lo = p->score;
     }
     u->unk_score = lo - UNK_PENALTY;
-    CS_TRY(cs_trie_init(&u->trie, arena, total, err));
+    cs_trie_entry *entries = cs_malloc(((size_t)vocab->n + 1) * sizeof *entries);
+    if (!entries)
+        return cs_fail_nomem(err, (size_t)vocab->n * sizeof *entries, "a vocabulary");
     for (int32_t i = 0; i < vocab->n; i++) {
         const cs_piece *p = &vocab->pieces[i];
-        if (p->type == CS_PIECE_NORMAL || p->type == CS_PIECE_USER || p->type == CS_PIECE_UNUSED)
-            cs_trie_add(&u->trie, p->text, p->len, i);
+        if (p->len > 0 && (p->type == CS_PIECE_NORMAL || p->type == CS_PIECE_USER || p->type == CS_PIECE_UNUSED))
+            entries[n++] = (cs_trie_entry){p->text, p->len, i};
     }
-    return CS_OK;
+    cs_status status = cs_trie_init(&u->trie, arena, entries, n, err);
+    cs_free(entries);
+    return status;
 }
 
 static void offer(best *b, float score, int32_t id, size_t from)
@@ -49,7 +52,7 @@ static void extend(const cs_unigram *u, const char *text, size_t len, size_t at,
     uint32_t node = 0;
     n = n ? n : 1;
     for (size_t i = at; i < len && (node = cs_trie_step(&u->trie, node, (uint8_t)text[i])) != 0; i++) {
-        int32_t id = u->trie.values[node];
+        int32_t id = u->trie.units[node].value;
         if (id < 0 || u->vocab->pieces[id].type == CS_PIECE_UNUSED)
             continue;
         size_t covers = i + 1 - at;
