@@ -1,8 +1,5 @@
-/* Tokenizers: small ones of our own against ids that SentencePiece 0.2.3, HF tokenizers 0.23 and llama2.c's algorithm gave, published vectors
- * when CS_SHARED_DATA is set, streaming against whole decode, and damaged files. */
-#include "base/io.h"
-#include "base/mem.h"
-#include "fmt/json.h"
+/* Tokenizers: small ones of our own against ids that SentencePiece 0.2.3, HF tokenizers 0.23 and llama2.c's algorithm gave, streaming
+ * against whole decode, and damaged files. */
 #include "fmt/llama2c_tok.h"
 #include "fmt/spm.h"
 #include "text/tok.h"
@@ -13,55 +10,13 @@
 
 #include <cmocka.h>
 
-#include "data_path.h"
+#include "tok_check.h"
 
 typedef struct golden {
     const char *text;
     int32_t ids[32];
     size_t n;
 } golden;
-
-static cs_tokenizer *open_tok(const char *path)
-{
-    cs_tokenizer *t = NULL;
-    cs_error err = {0};
-    if (cs_tokenizer_create(path, &t, &err) != CS_OK)
-        fail_msg("%s", err.msg);
-    return t;
-}
-
-static void check_ids(const cs_tokenizer *t, const char *text, size_t len, int flags, const int32_t *want, size_t n)
-{
-    cs_ids ids = {0};
-    cs_error err = {0};
-    assert_int_equal(cs_tokenizer_encode(t, text, len, flags, &ids, &err), CS_OK);
-    if (ids.len != n || (n > 0 && memcmp(ids.data, want, n * sizeof *want) != 0)) {
-        for (size_t i = 0; i < ids.len || i < n; i++)
-            print_message("%zu: got %d, want %d\n", i, i < ids.len ? ids.data[i] : -1, i < n ? want[i] : -1);
-        fail_msg("ids of \"%.60s\" differ", text);
-    }
-    cs_ids_release(&ids);
-}
-
-/* Whole decode and streaming agree; the text is *want (NULL = any). */
-static void check_text(const cs_tokenizer *t, const int32_t *ids, size_t n, bool keep, const char *want)
-{
-    cs_str whole = {0}, parts = {0};
-    cs_detok d = {0};
-    cs_error err = {0};
-    assert_int_equal(cs_tokenizer_decode(t, ids, n, keep, &whole, &err), CS_OK);
-    if (want)
-        assert_string_equal(cs_str_cstr(&whole), want);
-    for (size_t i = 0; i < n && !keep; i++)
-        assert_int_equal(cs_detok_push(&d, t, ids[i], &parts, &err), CS_OK);
-    cs_detok_finish(&d, &parts);
-    if (!keep) {
-        assert_int_equal(parts.len, whole.len);
-        assert_string_equal(cs_str_cstr(&parts), cs_str_cstr(&whole));
-    }
-    cs_str_release(&whole);
-    cs_str_release(&parts);
-}
 
 static void check_goldens(const cs_tokenizer *t, int flags, const golden *g, size_t n)
 {
@@ -134,25 +89,16 @@ static void llama2c(void **state)
     cs_tokenizer_destroy(t);
 }
 
-static void put(const char *dir, const char *name, const void *data, size_t n)
-{
-    cs_error err = {0};
-    assert_int_equal(cs_io_write_atomic(test_path(dir, name), data, n, &err), CS_OK);
-}
-
 static void copy(const char *dir, const char *name, const char *from)
 {
-    uint8_t *data;
-    size_t n;
-    cs_error err = {0};
-    assert_int_equal(cs_io_read_all(test_path(TEST_DATA, from), 1 << 24, &data, &n, &err), CS_OK);
-    put(dir, name, data, n);
-    cs_free(data);
+    cs_str data = read_text(test_path(TEST_DATA, from));
+    write_text(dir, name, data.data, data.len);
+    cs_str_release(&data);
 }
 
 static void put_text(const char *dir, const char *name, const char *text)
 {
-    put(dir, name, text, strlen(text));
+    write_text(dir, name, text, strlen(text));
 }
 
 /* What a folder holds decides, and its configuration refines it. */
@@ -304,112 +250,6 @@ static void damaged_json(void **state)
     }
 }
 
-/* ---- vectors of other projects, in CS_SHARED_DATA ---- */
-
-static const char *shared(const char *name)
-{
-    const char *root = getenv("CS_SHARED_DATA");
-    if (!root) {
-        print_message("CS_SHARED_DATA is not set\n");
-        skip();
-    }
-    return test_path(root, name);
-}
-
-static cs_str read_text(const char *path)
-{
-    uint8_t *data;
-    cs_str s = {0};
-    size_t n;
-    cs_error err = {0};
-    assert_int_equal(cs_io_read_all(path, 1 << 24, &data, &n, &err), CS_OK);
-    cs_str_append(&s, data, n);
-    cs_free(data);
-    return s;
-}
-
-/* Cases of one file separated by a marker, lines of ids in the other. */
-static void llama_cpp(const char *tokenizer, const char *vectors)
-{
-    static const char marker[] = "\n__ggml_vocab_test__\n";
-    char name[128];
-    cs_tokenizer *t = open_tok(shared(tokenizer));
-    snprintf(name, sizeof name, "vectors/llama.cpp/%s.inp", vectors);
-    cs_str in = read_text(shared(name));
-    snprintf(name, sizeof name, "vectors/llama.cpp/%s.out", vectors);
-    cs_str out = read_text(shared(name));
-    char *text = in.data, *line = out.data;
-    size_t cases = 0;
-    for (char *next; text; text = next, cases++) {
-        int32_t ids[512];
-        size_t n = 0;
-        next = memmem(text, (size_t)(in.data + in.len - text), marker, sizeof marker - 1);
-        size_t len = next ? (size_t)(next - text) : (size_t)(in.data + in.len - text);
-        for (char *end; *line != '\n' && *line; line = end) {
-            ids[n++] = (int32_t)strtol(line, &end, 10);
-            while (*end == ' ')
-                end++;
-            assert_true(end > line && n < 512);
-        }
-        line += *line == '\n';
-        check_ids(t, text, len, 0, ids, n);
-        check_text(t, ids, n, false, NULL);
-        next = next ? next + sizeof marker - 1 : NULL;
-    }
-    assert_int_equal(cases, 47);
-    cs_str_release(&in);
-    cs_str_release(&out);
-    cs_tokenizer_destroy(t);
-}
-
-static void vectors_llama_cpp(void **state)
-{
-    (void)state;
-    llama_cpp("tokenizers/llama/tokenizer.model", "ggml-vocab-llama-spm.gguf");
-    llama_cpp("tokenizers/llama/tokenizer.json", "ggml-vocab-llama-spm.gguf");
-    llama_cpp("tokenizers/gpt2/tokenizer.json", "ggml-vocab-gpt-2.gguf");
-    llama_cpp("tokenizers/gpt2", "ggml-vocab-gpt-2.gguf");
-}
-
-static void check_json_case(const cs_tokenizer *t, const json_t *text, const json_t *want, const json_t *decoded)
-{
-    static int32_t ids[4096];
-    size_t n = json_array_size(want);
-    assert_true(json_is_string(text) && n > 0 && n < 4096);
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)json_integer_value(json_array_get(want, i));
-    check_ids(t, json_string_value(text), json_string_length(text), CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, ids, n);
-    check_text(t, ids, n, false, decoded ? json_string_value(decoded) : NULL);
-}
-
-static void vectors_huggingface(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *tokenizer, *vectors;
-    } rows[] = {
-        {"tokenizers/llama/tokenizer.model", "vectors/hf_tinyllama_short.json"},
-        {"tokenizers/llama/tokenizer.json", "vectors/hf_tinyllama_short.json"},
-        {"tokenizers/gpt2/tokenizer.json", "vectors/hf_gpt2_short.json"},
-        {"tokenizers/llama/tokenizer.model", "vectors/llama_encoded.json"},
-        {"tokenizers/llama/tokenizer.json", "vectors/llama_encoded.json"},
-    };
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        json_t *root = NULL, *entry;
-        const char *key;
-        cs_error err = {0};
-        cs_tokenizer *t = open_tok(shared(rows[r].tokenizer));
-        assert_int_equal(cs_json_load(shared(rows[r].vectors), 1 << 24, &root, &err), CS_OK);
-        if (json_object_get(root, "token_ids"))
-            check_json_case(t, json_object_get(root, "text"), json_object_get(root, "token_ids"), NULL);
-        json_object_foreach(json_object_get(root, "entries"), key, entry)
-            check_json_case(t, json_object_get(entry, "decoded_skip_special"), json_object_get(entry, "input_ids"),
-                            json_object_get(entry, "decoded_skip_special"));
-        json_decref(root);
-        cs_tokenizer_destroy(t);
-    }
-}
-
 /* Streaming equals the whole for every pair of ids near the byte pieces and for random runs of a big vocabulary. */
 static void streaming(void **state)
 {
@@ -436,7 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sentencepiece),   cmocka_unit_test(huggingface), cmocka_unit_test(llama2c),           cmocka_unit_test(folders),
         cmocka_unit_test(cut_files),       cmocka_unit_test(damaged_spm), cmocka_unit_test(damaged_llama2c),   cmocka_unit_test(damaged_json),
-        cmocka_unit_test(vectors_llama_cpp), cmocka_unit_test(streaming), cmocka_unit_test(vectors_huggingface),
+        cmocka_unit_test(streaming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
