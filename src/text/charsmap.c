@@ -46,3 +46,18 @@ size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const
     }
     return best;
 }
+
+bool cs_charsmap_begins(const cs_charsmap *m, const char *text, size_t n)
+{
+    size_t node = m->n_units > 0 ? offset_of(get_u32(m->units)) : 0;
+    for (size_t i = 0; i < n && m->n_units > 0; i++) {
+        node ^= (uint8_t)text[i];
+        if (node >= m->n_units)
+            return false;
+        uint32_t unit = get_u32(m->units + 4 * node);
+        if ((unit & 0x800000ffu) != (uint8_t)text[i])
+            return false;
+        node ^= offset_of(unit);
+    }
+    return m->n_units > 0;
+}

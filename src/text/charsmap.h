@@ -15,5 +15,7 @@ typedef struct cs_charsmap {
 void cs_charsmap_init(cs_charsmap *m, const uint8_t *blob, size_t bytes);
 /* The longest rule for a beginning of text[0..n): its length and *to (NUL-terminated), or 0. Damaged tables never lead out of bounds. */
 size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const char **to);
+/* May a rule begin with text[0..n)? */
+bool cs_charsmap_begins(const cs_charsmap *m, const char *text, size_t n);
 
 #endif

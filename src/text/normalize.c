@@ -52,9 +52,47 @@ static void close_ranges(cs_mapped *out, uint32_t end)
     }
 }
 
+void cs_norm_spm_finish(cs_norm_spm *s)
+{
+    for (int c = 0; c < 128; c++) {
+        const char *to;
+        char text[2] = {(char)c};
+        s->plain[c] = !(s->user && s->user->first[c]) && cs_charsmap_match(&s->map, text, 1, &to) == 0;
+        for (int next = 0; next < 128 && s->plain[c]; next++) {
+            text[1] = (char)next;
+            s->plain[c] = !cs_charsmap_begins(&s->map, text, 2);
+        }
+    }
+}
+
+/* What text[0..n) begins with as far as it is plain ASCII, written to `out`; returns the bytes consumed. */
+static size_t put_plain(const cs_norm_spm *s, cs_bytes space, const char *text, size_t n, bool *after_space, cs_mapped *out)
+{
+    char buffer[512];
+    size_t i = 0, filled = 0;
+    while (i + 1 < n && !((text[i] | text[i + 1]) & 0x80) && s->plain[(uint8_t)text[i]]) {
+        char c = text[i++];
+        if (c != ' ') {
+            buffer[filled++] = c;
+            *after_space = false;
+        } else if (!*after_space) {
+            memcpy(buffer + filled, space.text, 3);
+            filled += space.len;
+            *after_space = s->remove_extra;
+        }
+        if (filled > sizeof buffer - 4) {
+            cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
+            filled = 0;
+        }
+    }
+    if (filled > 0)
+        cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
+    return i;
+}
+
 static void normalize_spm(const cs_norm_spm *s, cs_view in, bool first, uint32_t base, cs_mapped *out)
 {
-    static const cs_bytes meta = {CS_META, 3}, blank = {" ", 1};
+    static const cs_bytes meta = {CS_META, 3}, blank = {" \0\0", 1};
     cs_bytes space = s->escape ? meta : blank, to;
     bool prefix = s->dummy_prefix && (first || !s->first_only), after_space = s->remove_extra;
     size_t i = 0, used;
@@ -69,6 +107,8 @@ static void normalize_spm(const cs_norm_spm *s, cs_view in, bool first, uint32_t
     if (prefix && !s->suffix)
         cs_mapped_put(out, space.text, space.len, at);
     for (; i < in.len; i += used) {
+        if (!out->track && (used = put_plain(s, space, in.text + i, in.len - i, &after_space, out)) > 0)
+            continue;
         used = spm_prefix(s, in.text + i, in.len - i, &to);
         at.begin = cs_view_at(in, i).begin;
         while (after_space && to.len > 0 && to.text[0] == ' ') {
@@ -117,9 +157,33 @@ static cs_span left_of(cs_view in, size_t i, uint32_t base)
     return i == 0 ? (cs_span){base, base} : cs_view_at(in, i - 1);
 }
 
+/* One byte replaced, in text without ranges. */
+static void replace_byte(char from, cs_bytes to, cs_view in, cs_mapped *out)
+{
+    char buffer[512];
+    size_t filled = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        if (filled + to.len >= sizeof buffer) {
+            cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
+            filled = 0;
+        }
+        if (in.text[i] != from) {
+            buffer[filled++] = in.text[i];
+        } else {
+            memcpy(buffer + filled, to.text, to.len);
+            filled += to.len;
+        }
+    }
+    cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
+}
+
 static void replace_text(cs_bytes from, cs_bytes to, cs_view in, uint32_t base, cs_mapped *out)
 {
     size_t done = 0;
+    if (!out->track && from.len == 1 && to.len < 16) {
+        replace_byte(from.text[0], to, in, out);
+        return;
+    }
     for (const char *hit; (hit = memmem(in.text + done, in.len - done, from.text, from.len)) != NULL;) {
         size_t at = (size_t)(hit - in.text);
         cs_mapped_copy(out, cs_view_part(in, done, at - done));

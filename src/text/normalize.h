@@ -21,6 +21,7 @@ typedef struct cs_norm_spm {
     const cs_trie *user; /* pieces that pass unchanged; NULL = none */
     bool dummy_prefix, remove_extra, escape, suffix;
     bool first_only;     /* the prefix goes only to a segment at the start of the text */
+    bool plain[128];     /* ASCII that stays as it is in front of any ASCII (a space: as any space does); see cs_norm_spm_finish */
 } cs_norm_spm;
 
 typedef struct cs_norm_step {
@@ -35,6 +36,9 @@ typedef struct cs_normalizer {
     cs_norm_step steps[CS_MAX_NORM_STEPS];
     size_t n_steps;
 } cs_normalizer;
+
+/* Fills `plain`; call when the rest is complete. Without it the result is the same, later. */
+void cs_norm_spm_finish(cs_norm_spm *s);
 
 /* Memory of the calls. Zero-initialise; out.track and spare.track ask for ranges. */
 typedef struct cs_norm_work {

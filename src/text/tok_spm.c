@@ -78,6 +78,7 @@ static cs_status spm_normalizer(cs_tokenizer *t, const cs_spm *m, bool has_user,
             return cs_fail_nomem(err, m->charsmap_bytes, "a normaliser table");
         cs_charsmap_init(&s.map, (const uint8_t *)blob.text, blob.len);
     }
+    cs_norm_spm_finish(&s);
     t->norm.steps[t->norm.n_steps++] = (cs_norm_step){.kind = CS_NORM_SPM, .spm = s};
     return CS_OK;
 }
