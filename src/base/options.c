@@ -120,18 +120,18 @@ int cs_opt_choice(const char *choices, const char *value, size_t n)
     return -1;
 }
 
-/* Number of single-letter edits and swaps of neighbours (optimal string alignment) between two names, '-' and '_' alike. */
-static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
+/* Number of single-letter edits and swaps of neighbours (optimal string alignment) between two names, '-' and '_' alike; `limit` when it is
+ * that or more. */
+static size_t edit_distance(const char *a, size_t n, const char *b, size_t m, size_t limit)
 {
     enum { MAX = 64 };
     size_t row[3][MAX + 1];
-    if (n > MAX || m > MAX)
-        return MAX;
+    if (n > MAX || m > MAX || (n > m ? n - m : m - n) >= limit)
+        return limit;
     for (size_t j = 0; j <= m; j++)
         row[0][j] = j;
     for (size_t i = 1; i <= n; i++) {
-        size_t *now = row[i % 3], *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3];
-        now[0] = i;
+        size_t *now = row[i % 3], *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3], least = now[0] = i;
         for (size_t j = 1; j <= m; j++) {
             size_t best = up[j - 1] + !same_name(a + i - 1, 1, b + j - 1, 1);
             best = up[j] + 1 < best ? up[j] + 1 : best;
@@ -139,9 +139,12 @@ static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && up2[j - 2] + 1 < best)
                 best = up2[j - 2] + 1;
             now[j] = best;
+            least = best < least ? best : least;
         }
+        if (least > limit) /* a swap gains one at most */
+            return limit;
     }
-    return row[n % 3][m];
+    return row[n % 3][m] < limit ? row[n % 3][m] : limit;
 }
 
 const char *cs_nearest_name(const char *name, size_t n, const char *const *known, size_t n_known)
@@ -149,7 +152,7 @@ const char *cs_nearest_name(const char *name, size_t n, const char *const *known
     const char *best = NULL;
     size_t best_at = n / 2 + 2;
     for (size_t i = 0; i < n_known; i++) {
-        size_t d = edit_distance(name, n, known[i], strlen(known[i]));
+        size_t d = edit_distance(name, n, known[i], strlen(known[i]), best_at);
         if (d < best_at) {
             best_at = d;
             best = known[i];
@@ -162,18 +165,19 @@ const char *cs_opt_nearest(const cs_option_group *groups, size_t n_groups, const
 {
     static const char *const built_in[] = {"config", "print-config", "help"};
     const char *best = cs_nearest_name(name, n, built_in, 3);
-    size_t best_at = best ? edit_distance(name, n, best, strlen(best)) : n / 2 + 2;
+    size_t best_at = best ? edit_distance(name, n, best, strlen(best), n / 2 + 2) : n / 2 + 2;
     for (size_t i = 0, count = cs_opt_count(groups, n_groups); i < count; i++) {
         const cs_option *row = cs_opt_at(groups, n_groups, i).row;
-        size_t d = edit_distance(name, n, row->name, strlen(row->name));
+        size_t d = edit_distance(name, n, row->name, strlen(row->name), best_at);
         if (d < best_at) {
             best_at = d;
             best = row->name;
         }
         for (const char *a = row->aliases; a && *a;) {
             size_t k = strcspn(a, " ");
-            if (*a != '-' && edit_distance(name, n, a, k) < best_at) {
-                best_at = edit_distance(name, n, a, k);
+            d = *a == '-' ? best_at : edit_distance(name, n, a, k, best_at);
+            if (d < best_at) {
+                best_at = d;
                 best = row->name;
             }
             a += k + (a[k] == ' ');

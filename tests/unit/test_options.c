@@ -246,6 +246,9 @@ static void test_nearest(void **state)
     assert_string_equal(cs_nearest_name("trian", 5, known, 3), "train");
     assert_string_equal(cs_nearest_name("tokenise", 8, known, 3), "tokenize");
     assert_null(cs_nearest_name("xxxxxxxx", 8, known, 3));
+    char longer[200]; /* half of its length is more than any distance that is measured */
+    memset(longer, 't', sizeof longer);
+    assert_null(cs_nearest_name(longer, sizeof longer, known, 3));
 }
 
 int main(void)
