@@ -233,6 +233,9 @@ static cs_status next_element(cs_records *r, const char **text, size_t *len, int
 {
     bool found, first = !r->opened;
     if (first) {
+        CS_TRY(skip_blanks(r, &found, err));
+        if (!found || r->buf[r->at] != '[')
+            return cs_fail(err, CS_E_FORMAT, "%s:%lld: expected a JSON array", cs_stream_name(r->stream), (long long)r->line);
         r->opened = true;
         r->at++;
     }
