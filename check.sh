@@ -112,31 +112,18 @@ stage_smoke() {
     build build/check/smoke CC=gcc OPT=-O1 MPI=0 DNNL=0 tests && run_tests build/check/smoke unit
 }
 
-# A target may name seed files in a comment "seeds: GLOB GLOB"; tests/fuzz/corpus/NAME is always used when it exists.
-fuzz_one() { # fuzz_one NAME
-    local folder=build/check/fuzz log=build/check/fuzz/log/$1.log work=build/check/fuzz/corpus/$1 seed
-    local -a seeds=()
-    mkdir -p "$folder/log" "$work" "$folder/artifacts/$1"
-    [ -d "tests/fuzz/corpus/$1" ] && seeds+=("tests/fuzz/corpus/$1")
-    rm -rf "$folder/seeds/$1" && mkdir -p "$folder/seeds/$1"
-    for seed in $(sed -nE 's/.*seeds: ([^*"]*([*][^/"][^"]*)?)( \*\/)?$/\1/p' "tests/fuzz/fuzz_$1.c" | sed 's| \*/||'); do
-        [ -f "$seed" ] && cp "$seed" "$folder/seeds/$1/$(echo "$seed" | tr / _)"
-    done
-    if "$folder/tests/fuzz/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-2}" -rss_limit_mb=2048 -timeout=20 -max_len=65536 -print_final_stats=1 \
-        -artifact_prefix="$folder/artifacts/$1/" "$work" "$folder/seeds/$1" "${seeds[@]}" >"$log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        fail "fuzz target $1" "$log"
-    fi
-}
-
 stage_fuzz() {
-    local source
-    ls tests/fuzz/fuzz_*.c >/dev/null 2>&1 || return
-    build build/check/fuzz CC=clang FUZZ=1 SAN=1 MPI=0 DNNL=0 fuzzers || return
-    for source in tests/fuzz/fuzz_*.c; do
-        source=$(basename "${source%.c}")
-        fuzz_one "${source#fuzz_}"
+    local folder=build/check/fuzz name
+    build "$folder" CC=clang FUZZ=1 SAN=1 MPI=0 DNNL=0 fuzzers || return
+    scripts/fuzz_run.sh "$folder" "${FUZZ_SECONDS:-4}" >"$folder/run.log" 2>&1
+    for name in tests/fuzz/fuzz_*.c; do
+        name=${name#tests/fuzz/fuzz_}
+        name=${name%.c}
+        if [ "$(cat "$folder/log/$name.code" 2>/dev/null)" = 0 ]; then
+            passed=$((passed + 1))
+        else
+            fail "fuzz target $name" "$folder/log/$name.log"
+        fi
     done
 }
 

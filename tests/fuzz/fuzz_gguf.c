@@ -1,17 +1,17 @@
 /* A GGUF file from any bytes: an error with its offset, or keys and tensors whose every byte lies inside the file and does not overlap; every
  * value and array is walked. The bytes are copied to memory of exactly their size. */
 // seeds: tests/data/vocab_*.gguf
+#include "fuzz/fuzz.h"
+
 #include "base/mem.h"
 #include "fmt/gguf.h"
 
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static uint64_t walk(const cs_gguf_value *v, const uint8_t *from, const uint8_t *end)
 {
     uint64_t sum = v->n;
-    CS_ASSERT(v->at >= from && v->bytes <= (size_t)(end - v->at));
+    FUZZ_CHECK(v->at >= from && v->bytes <= (size_t)(end - v->at));
     cs_gguf_cursor i = {0};
     cs_gguf_value item;
     int64_t n = 0;
@@ -21,7 +21,7 @@ static uint64_t walk(const cs_gguf_value *v, const uint8_t *from, const uint8_t 
     while (cs_gguf_next(v, &i, &item))
         sum += walk(&item, v->at, v->at + v->bytes);
     if (v->kind == CS_GGUF_ARRAY)
-        CS_ASSERT(i.index == v->n && i.at == v->bytes);
+        FUZZ_CHECK(i.index == v->n && i.at == v->bytes);
     for (size_t k = 0; v->kind == CS_GGUF_STRING && k < v->bytes; k++)
         sum += v->at[k];
     return sum;
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cs_error err = {0};
     uint64_t sum = 0;
     uint8_t *copy = cs_malloc(size + !size);
-    CS_ASSERT(copy);
+    FUZZ_CHECK(copy);
     memcpy(copy, data, size);
     if (cs_gguf_init(&g, copy, size, "f", &err) == CS_OK) {
         size_t total = 0;
@@ -44,15 +44,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             char name[CS_GGUF_MAX_NAME + 1];
             memcpy(name, t->name, t->name_len);
             name[t->name_len] = '\0';
-            CS_ASSERT(cs_gguf_find_tensor(&g, name) == t);
-            CS_ASSERT(t->bytes > 0 && t->offset >= g.header_bytes && t->bytes <= size - t->offset);
+            FUZZ_CHECK(cs_gguf_find_tensor(&g, name) == t);
+            FUZZ_CHECK(t->bytes > 0 && t->offset >= g.header_bytes && t->bytes <= size - t->offset);
             sum += t->data[0] + t->data[t->bytes - 1];
             total += t->bytes;
         }
-        CS_ASSERT(total <= size);
+        FUZZ_CHECK(total <= size);
         cs_gguf_release(&g);
     } else {
-        CS_ASSERT(err.status == CS_E_FORMAT && strncmp(err.msg, "f: offset ", 10) == 0);
+        FUZZ_CHECK(err.status == CS_E_FORMAT && strncmp(err.msg, "f: offset ", 10) == 0);
     }
     cs_free(copy);
     volatile uint64_t seen = sum; /* keeps the reads */

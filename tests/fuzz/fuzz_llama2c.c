@@ -1,11 +1,11 @@
 /* A llama2.c model from any bytes: an error, or parts that lie inside the file, whose first and last values are read. The bytes are copied to
  * memory of exactly their size, aligned as a mapped file is. */
+#include "fuzz/fuzz.h"
+
 #include "base/mem.h"
 #include "fmt/llama2c.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -13,10 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cs_error err = {0};
     float sum = 0;
     uint8_t *copy = cs_malloc(size + 1);
-    CS_ASSERT(copy);
+    FUZZ_CHECK(copy);
     memcpy(copy, data, size);
     if (cs_llama2c_init(&m, copy, size, "f", &err) == CS_OK) {
-        CS_ASSERT(cs_llama2c_detect(copy, size));
+        FUZZ_CHECK(cs_llama2c_detect(copy, size));
         for (int p = 0; p < CS_L2C_PART_COUNT; p++) {
             if (m.part[p].count == 0)
                 continue;
@@ -24,9 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sum += cs_llama2c_tensor(&m, (cs_llama2c_part)p, 0)[0] + cs_llama2c_tensor(&m, (cs_llama2c_part)p, m.part[p].count - 1)[n - 1];
         }
         for (int64_t r = 0; r < m.dim && r < 4096; r++)
-            CS_ASSERT(cs_llama2c_row(r, m.head_dim) >= 0 && cs_llama2c_row(r, m.head_dim) < m.dim);
+            FUZZ_CHECK(cs_llama2c_row(r, m.head_dim) >= 0 && cs_llama2c_row(r, m.head_dim) < m.dim);
     } else {
-        CS_ASSERT(err.status == CS_E_FORMAT && err.msg[0]);
+        FUZZ_CHECK(err.status == CS_E_FORMAT && err.msg[0]);
     }
     cs_free(copy);
     volatile float seen = sum; /* keeps the reads */

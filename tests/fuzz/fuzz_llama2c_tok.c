@@ -1,11 +1,9 @@
-/* A whole tokenizer from hostile bytes (llama2c), then text through it. */
+/* A llama2.c tokenizer from any bytes: an error, or a tokenizer that works. */
 // seeds: tests/data/tok512.bin
-#include "tok_roundtrip.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz_tokens.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    tok_fuzz("llama2c", data, size, "  Hello, <s> world</s>!\n\xf0\x9f\x98\x80\xe2\x96\x81\xff a");
+    fuzz_tokenizer("llama2c", data, size);
     return 0;
 }
