@@ -1,6 +1,6 @@
 /* JSON: what the strict gate takes the lenient one takes as an equal tree; what either takes is written and read again as an equal tree. The tree
  * is no deeper than the limit, and its members are read by each getter without a fault. */
-// seeds: tests/data/*.json $CS_SHARED_DATA/json/test_parsing/*.json
+// seeds: tests/data/*.json tests/data/json/*.json $CS_SHARED_DATA/json/test_parsing/*.json
 #include "fuzz/fuzz.h"
 
 #include "base/mem.h"
