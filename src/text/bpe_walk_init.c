@@ -56,7 +56,8 @@ static cs_status collect_texts(build *s)
         if (p->len == 0 || p->type == CS_PIECE_USER || cs_vocab_find(v, p->text, p->len) != i)
             continue;
         s->texts[i] = s->b->byte_level ? byte_text(p, to) : (cs_bytes){p->text, p->len};
-        to += s->b->byte_level ? s->texts[i].len : 0;
+        if (s->b->byte_level)
+            to += s->texts[i].len;
         s->max_len = s->texts[i].len > s->max_len ? s->texts[i].len : s->max_len;
     }
     return CS_OK;
