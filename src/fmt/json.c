@@ -7,6 +7,7 @@
 #include "fmt/json_scan.h"
 #include "fmt/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,18 +25,46 @@ static unsigned long unit_at(const char *p)
     return strtoul(hex, NULL, 16);
 }
 
+static cs_status need_copy(gate *g, cs_error *err)
+{
+    const cs_json_scan *s = &g->scan;
+    if (g->copy)
+        return CS_OK;
+    g->copy = cs_malloc(s->len);
+    if (!g->copy)
+        return cs_fail_nomem(err, s->len, "a JSON text");
+    memcpy(g->copy, s->bytes, s->len);
+    return CS_OK;
+}
+
+/* An integer of n digits that int64 cannot hold, as d.ddd..e(n-1) of the same length. */
+static cs_status patch_integer(gate *g, cs_error *err)
+{
+    const cs_json_scan *s = &g->scan;
+    size_t from = s->start + (s->bytes[s->start] == '-'), n = s->end - from;
+    char exponent[16];
+    int tail = snprintf(exponent, sizeof exponent, "e%zu", n - 1);
+    CS_TRY(need_copy(g, err));
+    memmove(g->copy + from + 2, g->copy + from + 1, n - 2);
+    g->copy[from + 1] = '.';
+    memcpy(g->copy + s->end - tail, exponent, (size_t)tail);
+    return CS_OK;
+}
+
+static bool is_big_integer(const cs_json_scan *s)
+{
+    size_t n = s->end - s->start;
+    return s->event == CS_JSON_REAL && !memchr(s->bytes + s->start, '.', n) && !memchr(s->bytes + s->start, 'e', n) &&
+           !memchr(s->bytes + s->start, 'E', n);
+}
+
 /* In the current string: a lone surrogate becomes U+FFFD, in a key an escaped NUL too, since jansson cannot hold it. The spellings have the
  * same length, so that every position stays. */
 static cs_status patch_string(gate *g, cs_error *err)
 {
     const cs_json_scan *s = &g->scan;
     const char *p = s->bytes;
-    if (!g->copy) {
-        g->copy = cs_malloc(s->len);
-        if (!g->copy)
-            return cs_fail_nomem(err, s->len, "a JSON text");
-        memcpy(g->copy, p, s->len);
-    }
+    CS_TRY(need_copy(g, err));
     for (size_t i = s->start + 1; i + 1 < s->end; i++) {
         if (p[i] != '\\')
             continue;
@@ -55,6 +84,8 @@ static cs_status scan_all(gate *g, cs_error *err)
     cs_json_scan *s = &g->scan;
     do {
         CS_TRY(cs_json_scan_next(s, err));
+        if (is_big_integer(s))
+            CS_TRY(patch_integer(g, err));
         if (s->event != CS_JSON_KEY && s->event != CS_JSON_STRING)
             continue;
         if (s->surrogate != SIZE_MAX && !g->lenient)
@@ -70,7 +101,9 @@ static cs_status fail_duplicate(gate *g, size_t end, cs_error *err)
 {
     cs_json_scan *s = &g->scan;
     char place[64];
+    bool big_integers = s->big_integers;
     cs_json_scan_init(s, s->bytes, s->len, s->name);
+    s->big_integers = big_integers;
     do
         CS_TRY(cs_json_scan_next(s, err));
     while (s->event != CS_JSON_END && !(s->event == CS_JSON_KEY && s->end >= end));
@@ -96,12 +129,13 @@ static cs_status build_tree(gate *g, json_t **out_create, cs_error *err)
                    je.column, je.position, (int)json_error_code(&je));
 }
 
-static cs_status parse(const char *bytes, size_t len, const char *name, bool lenient, json_t **out_create, cs_error *err)
+static cs_status parse(const char *bytes, size_t len, const char *name, bool lenient, bool big_integers, json_t **out_create, cs_error *err)
 {
     gate g = {.lenient = lenient};
     if (len > CS_LIMIT_JSON_BYTES)
         return cs_fail(err, CS_E_FORMAT, "%s: expected a JSON text of at most %d bytes, found %zu", name, CS_LIMIT_JSON_BYTES, len);
     cs_json_scan_init(&g.scan, bytes, len, name);
+    g.scan.big_integers = big_integers;
     cs_status status = scan_all(&g, err);
     if (status == CS_OK)
         status = build_tree(&g, out_create, err);
@@ -111,12 +145,17 @@ static cs_status parse(const char *bytes, size_t len, const char *name, bool len
 
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, false, out_create, err);
+    return parse(bytes, len, name, false, false, out_create, err);
 }
 
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, true, out_create, err);
+    return parse(bytes, len, name, true, false, out_create, err);
+}
+
+cs_status cs_json_parse_config(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
+{
+    return parse(bytes, len, name, false, true, out_create, err);
 }
 
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err)

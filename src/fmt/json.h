@@ -1,4 +1,4 @@
-/* JSON trees (jansson) behind one gate. Both ways into it refuse: nesting deeper than 64, more than 256 MiB, an integer outside of -2^63..2^63-1, a
+/* JSON trees (jansson) behind one gate. All ways into it refuse: nesting deeper than 64, more than 256 MiB, an integer outside of -2^63..2^63-1, a
  * real beyond a double, NaN and Infinity, anything but UTF-8, a NUL byte, a byte order mark, text behind the value. An escaped NUL is kept in a
  * string and read as U+FFFD in a key. Messages: "name:line:column: expected ..., found ...". Linear time: the scan is one pass, jansson's tables are
  * seeded at random. Pure: bytes in, tree out. */
@@ -15,6 +15,9 @@
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
 /* The lenient gate, for records that other programs wrote: of a repeated key the last value counts, a lone surrogate is read as U+FFFD. */
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
+/* The strict gate, but an integer beyond int64 is read as a real of 14 digits or more: tokenizer_config.json has "model_max_length":
+ * 1000000000000000019884624838656. */
+cs_status cs_json_parse_config(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
 /* Reads a whole file of at most `limit` bytes through io.c and parses it. Adds CS_E_IO. */
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err);
 /* Serialises with the given indent (0 = one line) and sorted = insertion order; floats keep 17 digits. Appends to *out. */

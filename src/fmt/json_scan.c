@@ -229,8 +229,12 @@ static cs_status finish_integer(cs_json_scan *s, size_t digits, bool minus, cs_e
     int64_t v = 0;
     for (size_t i = digits; i < s->at; i++) {
         int d = s->bytes[i] - '0';
-        if (__builtin_mul_overflow(v, 10, &v) || (minus ? __builtin_sub_overflow(v, d, &v) : __builtin_add_overflow(v, d, &v)))
-            return cs_json_scan_fail(s, s->start, "an integer from -2^63 to 2^63 - 1", err);
+        if (__builtin_mul_overflow(v, 10, &v) || (minus ? __builtin_sub_overflow(v, d, &v) : __builtin_add_overflow(v, d, &v))) {
+            if (!s->big_integers)
+                return cs_json_scan_fail(s, s->start, "an integer from -2^63 to 2^63 - 1", err);
+            s->event = CS_JSON_REAL;
+            return CS_OK;
+        }
     }
     s->integer = v;
     s->event = CS_JSON_INTEGER;
@@ -269,10 +273,10 @@ static cs_status scan_number(cs_json_scan *s, cs_error *err)
             s->at++;
     }
     s->end = s->at;
-    if (!real)
-        return finish_integer(s, digits, minus, err);
     s->event = CS_JSON_REAL;
-    if (!real_fits(s->bytes + digits, s->bytes + s->at))
+    if (!real)
+        CS_TRY(finish_integer(s, digits, minus, err));
+    if (s->event == CS_JSON_REAL && !real_fits(s->bytes + digits, s->bytes + s->at))
         return cs_json_scan_fail(s, s->start, "a number within the range of a double", err);
     return CS_OK;
 }

@@ -365,12 +365,29 @@ static void suite_whole(void **state)
     run_suite(test_path(root, "json/test_parsing"), 63, 125, 24);
 }
 
+/* Integers that int64 cannot hold are reals behind the gate of tokenizer_config.json only. */
+static void big_integers(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\": 1000000000000000019884624838656, \"b\": -9223372036854775809, \"c\": 9223372036854775807, \"\\u0000\": [1e30]}";
+    json_t *v;
+    cs_error err = {0};
+    assert_int_equal(cs_json_parse(text, sizeof text - 1, "t", &v, &err), CS_E_FORMAT);
+    assert_int_equal(cs_json_parse_config(text, sizeof text - 1, "t", &v, &err), CS_OK);
+    assert_true(json_is_real(json_object_get(v, "a")) && json_is_real(json_object_get(v, "b")));
+    double a = json_real_value(json_object_get(v, "a")), b = json_real_value(json_object_get(v, "b"));
+    assert_true(a > 0.99999999999e30 && a < 1.00000000001e30);
+    assert_true(b > -9.22337203686e18 && b < -9.22337203684e18);
+    assert_int_equal(json_integer_value(json_object_get(v, "c")), INT64_MAX);
+    json_decref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_damage), cmocka_unit_test(depth),    cmocka_unit_test(large_texts),  cmocka_unit_test(numbers),
         cmocka_unit_test(keys_and_modes),       cmocka_unit_test(members),  cmocka_unit_test(scanner),      cmocka_unit_test(suite_sample),
-        cmocka_unit_test(suite_whole),
+        cmocka_unit_test(suite_whole), cmocka_unit_test(big_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
