@@ -19,7 +19,7 @@ typedef struct cs_added {
     bool special, lstrip, rstrip, normalized;
 } cs_added;
 
-enum { CS_MAX_DECODE_REPLACE = 4, CS_MAX_EXTRA_IDS = 8, CS_MAX_TOK_FILES = 4 };
+enum { CS_MAX_DECODE_REPLACE = 4, CS_MAX_EXTRA_IDS = 8, CS_MAX_TOK_FILES = 8 };
 
 typedef enum cs_bytes_rule {
     CS_BYTES_NONE,       /* text as it is */
@@ -72,13 +72,8 @@ struct cs_tokenizer {
     uint64_t hash;
 };
 
-/* tokenizer_config.json and special_tokens_map.json, as far as they matter. Strings are borrowed from the JSON trees. */
-typedef struct cs_tok_config {
-    json_t *config, *map;               /* owned, may be NULL */
-    const char *bos, *eos, *unk, *pad;  /* NULL = not given */
-    int add_bos, add_eos, legacy;       /* -1 = not given */
-    int add_prefix_space;
-} cs_tok_config;
+/* What stands in the files beside the tokenizer: text/tok_config.h. */
+typedef struct cs_tok_config cs_tok_config;
 
 /* Each loader fills a zeroed tokenizer whose `mem` is initialised, from a whole file; bytes need not outlive the call.
  * `name` is for messages. CS_E_FORMAT, CS_E_NOMEM. */

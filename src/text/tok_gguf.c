@@ -1,6 +1,7 @@
 /* Tokenizers from the keys tokenizer.ggml.* of a GGUF file, read as llama.cpp does: `llama` (SentencePiece BPE by scores), `t5` (SentencePiece
  * unigram) and `gpt2` (vocabulary and merges, the key `pre` names the split). The first two become a parsed SentencePiece model. */
 #include "fmt/gguf.h"
+#include "text/tok_config.h"
 #include "text/tok_json.h"
 
 #include <inttypes.h>

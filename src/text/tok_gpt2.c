@@ -1,5 +1,6 @@
 /* GPT-2's pair of files: vocab.json {"piece": id} and merges.txt, one "a b" a line after an optional "#version" line. */
 #include "fmt/json.h"
+#include "text/tok_config.h"
 #include "text/tok_json.h"
 
 #include <string.h>
@@ -49,17 +50,14 @@ static cs_status read_vocab(cs_tokenizer *t, const json_t *vocab, const char *na
     return CS_OK;
 }
 
-/* The special tokens named by the configuration, else <|endoftext|>, are found in the text. */
-static cs_status add_specials(cs_tokenizer *t, const cs_tok_config *cfg, cs_error *err)
+/* GPT-2's own special token; the configuration names others. */
+static cs_status add_specials(cs_tokenizer *t, cs_error *err)
 {
-    const char *names[] = {cfg->bos, cfg->eos, cfg->unk, cfg->pad, "<|endoftext|>"};
-    t->added = cs_arena_calloc(&t->mem, 5, sizeof *t->added);
+    int32_t id = cs_vocab_find(&t->vocab, "<|endoftext|>", 13);
+    t->added = cs_arena_calloc(&t->mem, 1, sizeof *t->added);
     if (!t->added)
-        return cs_fail_nomem(err, 5 * sizeof *t->added, "added tokens");
-    for (size_t i = 0; i < 5; i++) {
-        int32_t id = names[i] ? cs_vocab_find(&t->vocab, names[i], strlen(names[i])) : -1;
-        if (id < 0 || t->vocab.pieces[id].special)
-            continue;
+        return cs_fail_nomem(err, sizeof *t->added, "added tokens");
+    if (id >= 0) {
         t->vocab.pieces[id].special = true;
         t->added[t->n_added++] = (cs_added){.id = id, .special = true, .content = {t->vocab.pieces[id].text, t->vocab.pieces[id].len}};
     }
@@ -78,7 +76,7 @@ static cs_status load_parsed(cs_tokenizer *t, const json_t *vocab, cs_bytes merg
         .kind = CS_PRETOK_BYTE_LEVEL, .prefix = cfg->add_prefix_space == 1 ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER, .split = true};
     t->dec = (cs_decoder){.byte_level = true, .bytes = CS_BYTES_LOSSY};
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
-    CS_TRY(add_specials(t, cfg, err));
+    CS_TRY(add_specials(t, err));
     cs_tok_guess_specials(t);
     return CS_OK;
 }

@@ -3,13 +3,14 @@
 #include "fmt/gguf.h"
 #include "fmt/json.h"
 #include "fmt/llama2c_tok.h"
-#include "text/tok.h"
+#include "text/tok_config.h"
 
 #define XXH_STATIC_LINKING_ONLY /* the hash state lives on the stack */
 #include <xxhash.h>
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_FILE = 256 << 20, MAX_CONFIG = 16 << 20, MAX_PATH = 4096 };
 
@@ -93,90 +94,53 @@ static cs_status take_gguf(cs_tokenizer *t, XXH3_state_t *hash, const char *path
     return status;
 }
 
-/* ---- tokenizer_config.json ---- */
+/* ---- the files beside it ---- */
 
-/* A token given as "text" or {"content": "text"}. */
-static const char *token_name(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return json_string_value(json_is_object(v) ? json_object_get(v, "content") : v);
-}
-
-static int flag_of(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return json_is_boolean(v) ? json_is_true(v) : -1;
-}
-
-static void read_config(cs_tok_config *c)
-{
-    const char **const slots[] = {&c->bos, &c->eos, &c->unk, &c->pad};
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "pad_token"};
-    for (size_t i = 0; i < 4; i++) {
-        const char *name = token_name(c->config, keys[i]);
-        *slots[i] = name ? name : token_name(c->map, keys[i]);
-    }
-    c->add_bos = flag_of(c->config, "add_bos_token");
-    c->add_eos = flag_of(c->config, "add_eos_token");
-    c->legacy = flag_of(c->config, "legacy");
-    c->add_prefix_space = flag_of(c->config, "add_prefix_space");
-}
-
-static cs_status load_config_file(cs_tokenizer *t, XXH3_state_t *hash, const char *dir, const char *name, json_t **out, cs_error *err)
+/* *out and *name stay NULL when the file is missing. */
+static cs_status load_config_file(cs_tokenizer *t, XXH3_state_t *hash, const char *dir, const char *file, json_t **out, const char **name,
+                                  cs_error *err)
 {
     char path[MAX_PATH];
     tok_file f = {0};
-    CS_TRY(join_path(path, dir, name, err));
+    CS_TRY(join_path(path, dir, file, err));
     if (!is_file(path))
         return CS_OK;
     CS_TRY(take_file(t, hash, path, MAX_CONFIG, &f, err));
-    cs_status status = cs_json_parse((const char *)f.data, f.size, path, out, err);
-    cs_free(f.data);
+    *name = f.path;
+    cs_status status = cs_json_parse_config((const char *)f.data, f.size, path, out, err);
+    drop_file(&f);
     if (status == CS_OK && !json_is_object(*out))
         return cs_fail(err, CS_E_FORMAT, "%s: expected a JSON object", path);
     return status;
 }
 
-static void set_id(const cs_tokenizer *t, const char *name, int32_t *id)
+/* Does the model's config.json say that it is an Aquila? A missing or damaged one says nothing here. CS_E_NOMEM only. */
+static cs_status is_aquila(const char *dir, bool *yes, cs_error *err)
 {
-    int32_t found = name ? cs_vocab_find_any(&t->vocab, name, strlen(name)) : -1;
-    if (found >= 0)
-        *id = found;
+    char path[MAX_PATH];
+    json_t *tree = NULL;
+    cs_error why = {0};
+    *yes = false;
+    CS_TRY(join_path(path, dir, "config.json", err));
+    cs_status status = is_file(path) ? cs_json_load(path, MAX_CONFIG, &tree, &why) : CS_E_IO;
+    if (status == CS_E_NOMEM)
+        return cs_fail(err, CS_E_NOMEM, "%s", why.msg);
+    const char *type = json_string_value(json_object_get(tree, "model_type"));
+    const char *name = json_string_value(json_array_get(json_object_get(tree, "architectures"), 0));
+    *yes = (type && strncasecmp(type, "aquila", 6) == 0) || (name && strncasecmp(name, "aquila", 6) == 0);
+    json_decref(tree);
+    return CS_OK;
 }
 
-/* BOS and EOS rules of the configuration win over the file's own; other extra ids of a post-processor stay. */
-static void apply_config(cs_tokenizer *t, const cs_tok_config *c, bool from_json)
+static cs_status load_config(cs_tokenizer *t, XXH3_state_t *hash, const char *dir, tok_kind kind, cs_tok_config *c, cs_error *err)
 {
-    int32_t old_bos = t->bos, old_eos = t->eos;
-    set_id(t, c->bos, &t->bos);
-    set_id(t, c->eos, &t->eos);
-    set_id(t, c->unk, &t->unk);
-    set_id(t, c->pad, &t->pad);
-    if (c->add_bos >= 0 || (t->bos != old_bos && !from_json)) {
-        bool had = t->n_prefix > 0 && (t->prefix[0] == old_bos || t->prefix[0] == t->bos);
-        bool want = c->add_bos >= 0 ? c->add_bos : had;
-        if (had && !want)
-            memmove(t->prefix, t->prefix + 1, --t->n_prefix * sizeof *t->prefix);
-        else if (want && !had && t->bos >= 0 && t->n_prefix < CS_MAX_EXTRA_IDS)
-            memmove(t->prefix + 1, t->prefix, t->n_prefix++ * sizeof *t->prefix);
-        if (want && t->bos >= 0)
-            t->prefix[0] = t->bos;
-    }
-    if (c->add_eos >= 0 || (t->eos != old_eos && !from_json)) {
-        bool had = t->n_suffix > 0 && (t->suffix[t->n_suffix - 1] == old_eos || t->suffix[t->n_suffix - 1] == t->eos);
-        bool want = c->add_eos >= 0 ? c->add_eos : had;
-        if (had && !want)
-            t->n_suffix--;
-        else if (want && !had && t->eos >= 0 && t->n_suffix < CS_MAX_EXTRA_IDS)
-            t->n_suffix++;
-        if (want && t->eos >= 0)
-            t->suffix[t->n_suffix - 1] = t->eos;
-    }
-    /* What a model says to begin and end texts must not show when they are printed. */
-    if (t->bos >= 0 && c->bos)
-        t->vocab.pieces[t->bos].special = true;
-    if (t->eos >= 0 && c->eos)
-        t->vocab.pieces[t->eos].special = true;
+    CS_TRY(load_config_file(t, hash, dir, "tokenizer_config.json", &c->config, &c->config_name, err));
+    CS_TRY(load_config_file(t, hash, dir, "special_tokens_map.json", &c->map, &c->map_name, err));
+    if (!json_object_get(c->config, "added_tokens_decoder"))
+        CS_TRY(load_config_file(t, hash, dir, "added_tokens.json", &c->added, &c->added_name, err));
+    if (kind == TOK_GPT2)
+        CS_TRY(is_aquila(dir, &c->aquila, err));
+    return CS_OK;
 }
 
 /* ---- search ---- */
@@ -338,14 +302,12 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
         kind = TOK_GPT2;
     else
         CS_TRY(kind_of(&files[0], &kind, err));
-    if (kind != TOK_LLAMA2C && kind != TOK_GGUF) {
-        CS_TRY(load_config_file(t, hash, dir, "tokenizer_config.json", &cfg->config, err));
-        CS_TRY(load_config_file(t, hash, dir, "special_tokens_map.json", &cfg->map, err));
-    }
-    read_config(cfg);
+    bool configured = kind != TOK_LLAMA2C && kind != TOK_GGUF;
+    if (configured)
+        CS_TRY(load_config(t, hash, dir, kind, cfg, err));
+    CS_TRY(cs_tok_config_read(cfg, err));
     CS_TRY(load_kind(t, kind, &files[0], &files[1], cfg, err));
-    apply_config(t, cfg, kind == TOK_JSON);
-    return CS_OK;
+    return configured ? cs_tok_config_apply(t, cfg, kind == TOK_JSON, err) : CS_OK;
 }
 
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err)
@@ -361,8 +323,7 @@ cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *er
     t->hash = XXH3_64bits_digest(&hash);
     drop_file(&files[0]);
     drop_file(&files[1]);
-    json_decref(cfg.config);
-    json_decref(cfg.map);
+    cs_tok_config_release(&cfg);
     if (status != CS_OK) {
         cs_tokenizer_destroy(t);
         return status;
@@ -374,13 +335,15 @@ cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *er
 cs_status cs_tokenizer_create_from_bytes(const char *kind, const uint8_t *bytes, size_t len, const char *name, cs_tokenizer **out, cs_error *err)
 {
     cs_tok_config cfg = {0};
-    read_config(&cfg);
     tok_kind k = strcmp(kind, "spm") == 0 ? TOK_SPM : strcmp(kind, "llama2c") == 0 ? TOK_LLAMA2C : strcmp(kind, "gguf") == 0 ? TOK_GGUF : TOK_JSON;
     tok_file f = {.data = (uint8_t *)bytes, .size = len, .path = name};
     cs_tokenizer *t = new_tokenizer();
     if (!t)
         return cs_fail_nomem(err, sizeof *t, "a tokenizer");
-    cs_status status = load_kind(t, k, &f, NULL, &cfg, err);
+    cs_status status = cs_tok_config_read(&cfg, err);
+    if (status == CS_OK)
+        status = load_kind(t, k, &f, NULL, &cfg, err);
+    cs_tok_config_release(&cfg);
     if (status != CS_OK) {
         cs_tokenizer_destroy(t);
         return status;

@@ -1,5 +1,5 @@
 /* Tokenizers from a SentencePiece model and from llama2.c's file. */
-#include "text/tok.h"
+#include "text/tok_config.h"
 
 #include "fmt/llama2c_tok.h"
 
@@ -70,7 +70,7 @@ static cs_status spm_normalizer(cs_tokenizer *t, const cs_spm *m, bool has_user,
 {
     cs_norm_spm s = {.user = has_user ? &t->user : NULL, .dummy_prefix = m->add_dummy_prefix, .remove_extra = m->remove_extra_whitespaces,
                      .escape = m->escape_whitespaces, .suffix = m->whitespace_suffix, .first_only = cfg->legacy == 0};
-    if (cfg->add_prefix_space >= 0 && cfg->legacy == 0)
+    if (cfg->add_prefix_space >= 0)
         s.dummy_prefix = cfg->add_prefix_space;
     if (m->charsmap_bytes > 0) {
         cs_bytes blob = cs_tok_keep(t, (const char *)m->charsmap, m->charsmap_bytes);
@@ -83,65 +83,28 @@ static cs_status spm_normalizer(cs_tokenizer *t, const cs_spm *m, bool has_user,
     return CS_OK;
 }
 
-/* What the configuration adds to the model's own pieces: added_tokens_decoder {"id": {content, special, lstrip, rstrip}}. */
-static cs_status spm_added(cs_tokenizer *t, const cs_tok_config *cfg, const char *name, cs_error *err)
+/* Control pieces and the unknown piece are found in the text. */
+static cs_status spm_added(cs_tokenizer *t, cs_error *err)
 {
-    json_t *decoder = json_object_get(cfg->config, "added_tokens_decoder");
-    t->added = cs_arena_calloc(&t->mem, (size_t)t->vocab.n, sizeof *t->added);
+    size_t n = 0;
+    for (int32_t i = 0; i < t->vocab.n; i++)
+        n += t->vocab.pieces[i].type == CS_PIECE_CONTROL || t->vocab.pieces[i].type == CS_PIECE_UNKNOWN;
+    t->added = cs_arena_calloc(&t->mem, n + 1, sizeof *t->added);
     if (!t->added)
-        return cs_fail_nomem(err, (size_t)t->vocab.n * sizeof *t->added, "added tokens");
+        return cs_fail_nomem(err, n * sizeof *t->added, "added tokens");
     for (int32_t i = 0; i < t->vocab.n; i++) {
-        cs_piece *p = &t->vocab.pieces[i];
-        char key[16];
-        snprintf(key, sizeof key, "%d", i);
-        const json_t *row = json_object_get(decoder, key);
-        cs_added a = {.id = i, .special = p->type == CS_PIECE_CONTROL || p->type == CS_PIECE_UNKNOWN};
-        if (row) {
-            const char *content = json_string_value(json_object_get(row, "content"));
-            if (!content || !*content)
-                return cs_fail(err, CS_E_FORMAT, "%s: added_tokens_decoder \"%s\" has no content", name, key);
-            if (p->type != 0 && (p->len != strlen(content) || memcmp(p->text, content, p->len) != 0))
-                return cs_fail(err, CS_E_FORMAT, "%s: added_tokens_decoder \"%s\" is \"%s\", the model's piece is \"%.*s\"", name, key, content,
-                               (int)p->len, p->text);
-            if (p->type == 0)
-                CS_TRY(set_piece(t, i, content, strlen(content), 0, CS_PIECE_CONTROL, err));
-            a.special = json_is_true(json_object_get(row, "special"));
-            a.lstrip = json_is_true(json_object_get(row, "lstrip"));
-            a.rstrip = json_is_true(json_object_get(row, "rstrip"));
-            p->special = a.special && p->type != CS_PIECE_UNKNOWN;
-        } else if (!a.special) {
-            continue;
-        }
-        a.content = (cs_bytes){p->text, p->len};
-        t->added[t->n_added++] = a;
+        const cs_piece *p = &t->vocab.pieces[i];
+        if (p->type == CS_PIECE_CONTROL || p->type == CS_PIECE_UNKNOWN)
+            t->added[t->n_added++] = (cs_added){.id = i, .special = true, .content = {p->text, p->len}};
     }
     return cs_tok_index_added(t, err);
-}
-
-/* Highest id of added_tokens_decoder + 1, at least n. */
-static cs_status spm_count(const cs_tok_config *cfg, int32_t n, const char *name, int32_t *out, cs_error *err)
-{
-    const char *key;
-    json_t *row;
-    *out = n;
-    json_object_foreach(json_object_get(cfg->config, "added_tokens_decoder"), key, row) {
-        char *end;
-        long id = strtol(key, &end, 10);
-        if (*end != '\0' || end == key || id < 0 || id > (long)n + 100000 || !json_is_object(row))
-            return cs_fail(err, CS_E_FORMAT, "%s: added_tokens_decoder \"%s\" is not an id in range with an object", name, key);
-        if (id >= *out)
-            *out = (int32_t)id + 1;
-    }
-    return CS_OK;
 }
 
 cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *name, const cs_tok_config *cfg, cs_error *err)
 {
     size_t user_bytes = 0;
-    int32_t n = 0;
     t->bos = t->eos = t->pad = t->unk = -1;
-    CS_TRY(spm_count(cfg, (int32_t)m->n_pieces, name, &n, err));
-    CS_TRY(spm_pieces(t, m, n, name, &user_bytes, err));
+    CS_TRY(spm_pieces(t, m, (int32_t)m->n_pieces, name, &user_bytes, err));
     CS_TRY(cs_vocab_rank(&t->vocab, err));
     CS_TRY(spm_user_pieces(t, user_bytes, err));
     CS_TRY(spm_normalizer(t, m, user_bytes > 0, cfg, err));
@@ -155,7 +118,7 @@ cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *n
         CS_TRY(cs_unigram_init(&t->unigram, &t->mem, &t->vocab, m->byte_fallback, err));
     else
         CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
-    CS_TRY(spm_added(t, cfg, name, err));
+    CS_TRY(spm_added(t, err));
     t->dec = (cs_decoder){.bytes = CS_BYTES_CODE_POINT, .byte_pieces = m->byte_fallback, .n_replace = 1,
                           .spm_prefix = m->add_dummy_prefix || m->remove_extra_whitespaces, .spm_all_leading = m->remove_extra_whitespaces};
     t->dec.replace[0].from = (cs_bytes){CS_META, 3};

@@ -26,8 +26,8 @@ static cs_tokenizer *open_tok(const char *path)
 /* Random text over an alphabet of code points, pieces of the vocabulary among them. */
 static void random_text(const cs_tokenizer *t, uint64_t *rng, cs_str *out)
 {
-    static const char *const bits[] = {" ", "  ", "a", "h", "e", "l", "o", "w", "r", "d", "\n", "1", "\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80", "\xff",
-                                       "\xe2\x96\x81", ".", "the", "ing"};
+    static const char *const bits[] = {" ", "  ", "a", "h", "e", "l", "o", "w", "r", "d", "\n", "1", "\xc3\xa9", "\xe4\xb8\xad", "\xff",
+                                       "\xf0\x9f\x98\x80", "\xe2\x96\x81", ".", "the", "ing"};
     cs_str_clear(out);
     for (size_t n = (*rng >> 33) % 40; n > 0; n--) {
         *rng = *rng * 6364136223846793005u + 1442695040888963407u;
