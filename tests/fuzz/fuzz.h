@@ -23,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The input stands for `bytes` bytes (what a compressed file unpacks to): the memory limit of this input is counted from the larger one. */
 void fuzz_input_bytes(size_t bytes);
 
+/* For a target whose objects live as long as the program and keep working memory between inputs: turns the first leak check off. */
+void fuzz_keeps_memory(void);
+
 /* True for an error that bad bytes may give: one of the two statuses, with a message. */
 static inline bool fuzz_refused(cs_status status, cs_status wanted, const cs_error *err)
 {

@@ -22,6 +22,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     cs_error err = {0};
     (void)argc, (void)argv;
+    fuzz_keeps_memory();
     for (int i = 0; i < N_MODELS; i++)
         if (cs_tokenizer_create(model_path[i], &model[i], &err) != CS_OK) {
             fprintf(stderr, "%s\n", err.msg);
