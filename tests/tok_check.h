@@ -85,4 +85,23 @@ static inline void write_text(const char *dir, const char *name, const char *dat
     assert_int_equal(cs_io_write_atomic(test_path(dir, name), data, n, &err), CS_OK);
 }
 
+/* The vocab.json and merges.txt of a folder, without the tokenizer.json and the configuration that may lie beside them. */
+static inline cs_tokenizer *open_pair(const char *folder)
+{
+    static const char *const names[] = {"vocab.json", "merges.txt"};
+    char dir[256], path[512];
+    cs_error err = {0};
+    snprintf(dir, sizeof dir, "%s", test_make_dir());
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        cs_str text = read_text(path);
+        write_text(dir, names[i], text.data, text.len);
+        cs_str_release(&text);
+    }
+    cs_tokenizer *t = open_tok(dir);
+    assert_int_equal(cs_tokenizer_n_files(t), 2);
+    assert_int_equal(cs_io_remove_tree(dir, &err), CS_OK);
+    return t;
+}
+
 #endif

@@ -13,24 +13,6 @@ static const char *const llama_forms[] = {"tokenizers/llama/tokenizer.model", "t
                                           "tokenizers/llama/ggml-vocab-llama-spm.gguf"};
 enum { N_LLAMA = 3 };
 
-/* vocab.json and merges.txt without the tokenizer.json that would be preferred. */
-static cs_tokenizer *open_gpt2_pair(void)
-{
-    static const char *const names[] = {"tokenizers/gpt2/vocab.json", "tokenizers/gpt2/merges.txt"};
-    char dir[256];
-    cs_error err = {0};
-    snprintf(dir, sizeof dir, "%s", test_make_dir());
-    for (size_t i = 0; i < 2; i++) {
-        cs_str text = read_text(shared_file(names[i]));
-        write_text(dir, strrchr(names[i], '/') + 1, text.data, text.len);
-        cs_str_release(&text);
-    }
-    cs_tokenizer *t = open_tok(dir);
-    assert_int_equal(cs_tokenizer_n_files(t), 2);
-    assert_int_equal(cs_io_remove_tree(dir, &err), CS_OK);
-    return t;
-}
-
 /* Cases of one file separated by a marker, lines of ids without BOS in the other. */
 static void llama_cpp(cs_tokenizer *t, const char *vectors)
 {
@@ -75,7 +57,7 @@ static void llama_cpp_gpt2(void **state)
 {
     (void)state;
     llama_cpp(open_tok(shared_file("tokenizers/gpt2/tokenizer.json")), "ggml-vocab-gpt-2.gguf");
-    llama_cpp(open_gpt2_pair(), "ggml-vocab-gpt-2.gguf");
+    llama_cpp(open_pair(shared_file("tokenizers/gpt2")), "ggml-vocab-gpt-2.gguf");
 }
 
 /* text -> ids with the tokenizer's own extras, their pieces, the text again without (plain) and with special tokens (full); NULL = not given. */
@@ -122,7 +104,7 @@ static void transformers_gpt2(void **state)
 {
     (void)state;
     transformers_cases(open_tok(shared_file("tokenizers/gpt2/tokenizer.json")), "vectors/hf_gpt2_short.json");
-    transformers_cases(open_gpt2_pair(), "vectors/hf_gpt2_short.json");
+    transformers_cases(open_pair(shared_file("tokenizers/gpt2")), "vectors/hf_gpt2_short.json");
 }
 
 static void long_llama(void **state)

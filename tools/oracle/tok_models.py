@@ -72,8 +72,8 @@ def train(work, name, texts, options=None):
             with open(options["normalization_rule_tsv"], "w") as f:
                 for a, b in RULES:
                     f.write(" ".join("%X" % ord(c) for c in a) + "\t" + " ".join("%X" % ord(c) for c in b) + "\n")
-        spm.SentencePieceTrainer.train(input=corpus(work, texts), model_prefix=base + ".new", num_threads=1, minloglevel=2, max_sentence_length=8000,
-                                       hard_vocab_limit=False, character_coverage=0.995, unk_surface=" \u2047 ", **options)
+        spm.SentencePieceTrainer.train(**{"input": corpus(work, texts), "model_prefix": base + ".new", "num_threads": 1, "minloglevel": 2,
+                                          "max_sentence_length": 8000, "hard_vocab_limit": False, "character_coverage": 0.995, **options})
         os.rename(base + ".new.model", base + ".model")
     return base + ".model"
 

@@ -30,8 +30,12 @@ INVALID = [b"\x80", b"\xbf", b"\xc0\xaf", b"\xc1\xbf", b"\xe0\x80\xaf", b"\xf0\x
            b"\xe2", b"\xf0", b"\xef\xbf", b"\xc3\xa9\xa9", b"\xc2", b"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf"]
 
 
-def read_texts(shared):
-    """Pieces of real text in many scripts out of the shared data, sorted, so that every run sees the same."""
+SOURCES = ["alpaca/alpaca_zh_demo.json", "belle/eval_set.json", "leetcode/leetcode_alpaca_first250.json", "multiturn/dummy_conversation.json",
+           "pretrain/c4_demo.jsonl", "alpaca/seed_tasks.jsonl", "humaneval/HumanEval.jsonl.gz", "text/botchan.txt", "text/tinyshakespeare_input.txt"]
+
+
+def read_texts(shared, sources=SOURCES):
+    """Pieces of real text in many scripts: the published vectors and the named files of the shared data."""
     texts = []
 
     def walk(v):
@@ -51,25 +55,17 @@ def read_texts(shared):
     for path in sorted(glob.glob(os.path.join(shared, "vectors/llama.cpp/*.inp"))):
         texts += open(path, encoding="utf-8", newline="").read().split("\n__ggml_vocab_test__\n")
     data = os.path.join(shared, "datasets")
-    for name in ("alpaca/alpaca_zh_demo.json", "belle/eval_set.json", "leetcode/leetcode_alpaca_first250.json", "multiturn/dummy_conversation.json",
-                 "pretrain/c4_demo.jsonl", "alpaca/seed_tasks.jsonl", "humaneval/HumanEval.jsonl.gz"):
+    for name in sources:
         path = os.path.join(data, name)
-        if not os.path.exists(path):
-            continue
         with (gzip.open if path.endswith("gz") else open)(path, "rt", encoding="utf-8") as f:
             body = f.read()
-        try:
+        if path.endswith(".txt"):
+            texts += body.split("\n\n")
+        elif path.endswith(".json") and body.lstrip()[0] == "[":
             walk(json.loads(body))
-        except json.JSONDecodeError:  # one value a line
-            for line in body.splitlines():
-                if line.strip():
-                    walk(json.loads(line))
-    for name in ("text/botchan.txt", "text/tinyshakespeare_input.txt"):
-        path = os.path.join(data, name)
-        if os.path.exists(path):
-            texts += open(path, encoding="utf-8").read().split("\n\n")
-    if not texts:
-        raise SystemExit(f"{shared}: no texts found")
+        else:
+            for line in body.split("\n"):  # one value a line
+                walk(json.loads(line) if line.strip() else "")
     return texts
 
 
