@@ -20,10 +20,10 @@ static cs_status token_dtype(uint8_t code, const char *name, cs_dtype *out, cs_e
 {
     static const int16_t of_code[9] = {-1, CS_U8, CS_I8, CS_I16, CS_I32, CS_I64, -1, -1, CS_U16};
     if (code == 6 || code == 7)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 17: dtype code %d is a float type (and means float32 or float64 depending on the writer); "
-                       "token files have integer codes 1-5 or 8", name, code);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 17: expected dtype code 1-5 or 8, found %d, a float type (float32 or float64 depending on the "
+                       "writer)", name, code);
     if (code > 8 || of_code[code] < 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 17: unknown dtype code %d, expected 1-5 or 8", name, code);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 17: expected dtype code 1-5 or 8, found %d", name, code);
     *out = (cs_dtype)of_code[code];
     return CS_OK;
 }
@@ -38,10 +38,10 @@ static cs_status place_arrays(cs_idx *ix, const uint8_t *data, size_t size, cs_e
         return cs_fail(err, CS_E_FORMAT, "%s: byte 18: %llu sequences and %llu document borders do not fit into a file of %zu bytes", ix->name,
                        (unsigned long long)n_seq, (unsigned long long)n_doc, size);
     if (n_doc < 1)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 26: no document borders, expected at least the first one (0)", ix->name);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 26: expected at least one document border, found a count of 0", ix->name);
     if (size != need && size - need != n_seq)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes after the document borders, expected none or %llu modes", ix->name, size - need,
-                       (unsigned long long)n_seq);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected the end or %llu modes behind the document borders, found %zu bytes", ix->name, need,
+                       (unsigned long long)n_seq, size - need);
     ix->n_seq = (int64_t)n_seq;
     ix->n_doc = (int64_t)n_doc;
     ix->lengths = data + HEAD_BYTES;
@@ -57,17 +57,18 @@ static cs_status check_sequences(cs_idx *ix, uint64_t bin_size, cs_error *err)
     for (int64_t i = 0; i < ix->n_seq; i++) {
         int64_t len = cs_idx_length(ix, i), at = cs_idx_offset(ix, i);
         if (len < 0)
-            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: sequence %lld has length %lld", ix->name, (long long)(HEAD_BYTES + 4 * i), (long long)i,
-                           (long long)len);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: expected a length >= 0 for sequence %lld, found %lld", ix->name,
+                           (long long)(HEAD_BYTES + 4 * i), (long long)i, (long long)len);
         if (at < before)
             return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: sequence %lld starts at %lld, before its predecessor's %lld", ix->name,
                            (long long)(HEAD_BYTES + 4 * ix->n_seq + 8 * i), (long long)i, (long long)at, (long long)before);
         if ((uint64_t)at > bin_size || (uint64_t)(len * width) > bin_size - (uint64_t)at)
-            return cs_fail(err, CS_E_FORMAT, "%s: sequence %lld (%lld tokens from byte %lld) ends behind the .bin file of %llu bytes; is the pair "
-                           "from one run?", ix->name, (long long)i, (long long)len, (long long)at, (unsigned long long)bin_size);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: sequence %lld (%lld tokens from byte %lld) ends behind the .bin file of %llu bytes; is "
+                           "the pair from one run?", ix->name, (long long)(HEAD_BYTES + 4 * ix->n_seq + 8 * i), (long long)i, (long long)len,
+                           (long long)at, (unsigned long long)bin_size);
         before = at;
         if (__builtin_add_overflow(ix->n_tokens, len, &ix->n_tokens))
-            return cs_fail(err, CS_E_FORMAT, "%s: the lengths add up to more than 2^63 tokens", ix->name);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: the lengths add up to more than 2^63 tokens", ix->name, (long long)(HEAD_BYTES + 4 * i));
     }
     return CS_OK;
 }
@@ -78,14 +79,14 @@ static cs_status check_documents(const cs_idx *ix, cs_error *err)
     for (int64_t d = 0; d < ix->n_doc; d++) {
         int64_t v = cs_idx_document(ix, d);
         if (v < before || v > ix->n_seq || (d == 0 && v != 0))
-            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: document border %lld is %lld, expected %s%lld..%lld", ix->name,
-                           (long long)(HEAD_BYTES + 12 * ix->n_seq + 8 * d), (long long)d, (long long)v, d == 0 ? "0, not " : "",
-                           (long long)before, (long long)ix->n_seq);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: expected %lld to %lld as document border %lld, found %lld", ix->name,
+                           (long long)(HEAD_BYTES + 12 * ix->n_seq + 8 * d), (long long)before, d == 0 ? 0LL : (long long)ix->n_seq, (long long)d,
+                           (long long)v);
         before = v;
     }
     if (before != ix->n_seq)
-        return cs_fail(err, CS_E_FORMAT, "%s: the last document border is %lld, expected the number of sequences %lld", ix->name, (long long)before,
-                       (long long)ix->n_seq);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: expected the number of sequences %lld as the last document border, found %lld", ix->name,
+                       (long long)(HEAD_BYTES + 12 * ix->n_seq + 8 * (ix->n_doc - 1)), (long long)ix->n_seq, (long long)before);
     return CS_OK;
 }
 
@@ -96,11 +97,11 @@ cs_status cs_idx_init(cs_idx *ix, const uint8_t *data, size_t size, uint64_t bin
         return cs_fail(err, CS_E_FORMAT, "%s: byte 0: the older TNTIDX index (--dataset-impl lazy or cached); make it again with "
                        "--dataset-impl mmap", name);
     if (size < sizeof magic || memcmp(data, magic, sizeof magic) != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: no MMIDIDX magic; not a Megatron index file", name);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: expected the MMIDIDX magic, found another start; not a Megatron index file", name);
     if (size < HEAD_BYTES)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes, the header alone has %d", name, size, HEAD_BYTES);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected the %d bytes of a header, found the end", name, size, HEAD_BYTES);
     if (load_u64(data + 9) != 1)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 9: version %llu, expected 1", name, (unsigned long long)load_u64(data + 9));
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 9: expected version 1, found %llu", name, (unsigned long long)load_u64(data + 9));
     CS_TRY(token_dtype(data[17], name, &ix->dtype, err));
     CS_TRY(place_arrays(ix, data, size, err));
     CS_TRY(check_sequences(ix, bin_size, err));
@@ -132,8 +133,9 @@ cs_status cs_idx_read(const cs_idx *ix, const uint8_t *bin, int64_t seq, int64_t
             int64_t v;
             memcpy(&v, src + (size_t)i * 8, 8);
             if (v < INT32_MIN || v > INT32_MAX)
-                return cs_fail(err, CS_E_FORMAT, "%s: token %lld of sequence %lld is %lld, which is no token id", ix->name, (long long)(from + i),
-                               (long long)seq, (long long)v);
+                return cs_fail(err, CS_E_FORMAT, "%s: expected a token id of 32 bits as token %lld of sequence %lld (byte %lld of the .bin), found "
+                               "%lld", ix->name, (long long)(from + i), (long long)seq, (long long)(cs_idx_offset(ix, seq) + 8 * (from + i)),
+                               (long long)v);
             out[i] = (int32_t)v;
         }
     }

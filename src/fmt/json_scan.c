@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 /* What may come next. */
 enum { VALUE, VALUE_OR_CLOSE, KEY, KEY_OR_CLOSE, AFTER };
@@ -93,19 +94,6 @@ cs_status cs_json_scan_unexpected(const cs_json_scan *s, const char *expected, c
     return cs_fail(err, CS_E_FORMAT, "%s%s: expected %s, found %s%s", s->name, place, expected, what[s->event], token);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at p, 0 if there is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || left < n || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 static int hex_value(char c)
 {
     return is_digit(c) ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
@@ -183,10 +171,11 @@ static cs_status scan_string(cs_json_scan *s, cs_error *err)
         } else if (c < 0x80) {
             s->at += 1 + plain_run(p + s->at + 1, s->len - s->at - 1);
         } else {
-            size_t n = utf8_length(p + s->at, s->len - s->at);
-            if (n == 0)
+            utf8proc_int32_t code;
+            utf8proc_ssize_t n = utf8proc_iterate(p + s->at, (utf8proc_ssize_t)(s->len - s->at), &code);
+            if (n <= 0)
                 return cs_json_scan_fail(s, s->at, "UTF-8", err);
-            s->at += n;
+            s->at += (size_t)n;
         }
     }
     return cs_json_scan_fail(s, s->at, "the quote that ends a string", err);

@@ -2,10 +2,11 @@
 #include "fmt/llama2c.h"
 
 #include "base/mem.h"
+#include "fmt/limits.h"
 
 #include <string.h>
 
-enum { MAGIC = 0x616b3432, V1_HEADER = 256, MAX_SIZE = 1 << 24, MAX_LAYERS = 4096 };
+enum { MAGIC = 0x616b3432, V1_HEADER = 256 };
 
 /* Parts in file order. */
 static const cs_llama2c_part order_v0[] = {CS_L2C_EMBED, CS_L2C_ATT_NORM, CS_L2C_WQ, CS_L2C_WK, CS_L2C_WV, CS_L2C_WO, CS_L2C_FFN_NORM,
@@ -49,9 +50,13 @@ static cs_status read_sizes(cs_llama2c *m, size_t at, const char *name, cs_error
     const struct {
         const char *what;
         int64_t *field, max;
-    } rows[] = {{"width", &m->dim, MAX_SIZE},       {"feed-forward width", &m->ffn, MAX_SIZE}, {"number of layers", &m->n_layers, MAX_LAYERS},
-                {"number of heads", &m->n_heads, MAX_SIZE}, {"number of key heads", &m->n_kv_heads, MAX_SIZE},
-                {"vocabulary", &m->vocab, MAX_SIZE}, {"sequence length", &m->max_seq, MAX_SIZE}};
+    } rows[] = {{"width", &m->dim, CS_LIMIT_DIM},
+                {"feed-forward width", &m->ffn, CS_LIMIT_DIM},
+                {"number of layers", &m->n_layers, CS_LIMIT_LAYERS},
+                {"number of heads", &m->n_heads, CS_LIMIT_DIM},
+                {"number of key heads", &m->n_kv_heads, CS_LIMIT_DIM},
+                {"vocabulary", &m->vocab, CS_LIMIT_DIM},
+                {"sequence length", &m->max_seq, CS_LIMIT_DIM}};
     for (size_t i = 0; i < 7; i++, at += 4) {
         int64_t v = word(m->bytes + at);
         if (rows[i].field == &m->vocab && m->version == 0) {
@@ -59,12 +64,12 @@ static cs_status read_sizes(cs_llama2c *m, size_t at, const char *name, cs_error
             v = v < 0 ? -v : v;
         }
         if (v < 1 || v > rows[i].max)
-            return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header: %s at byte %zu is %lld, expected 1 to %lld", name, rows[i].what, at, (long long)v,
-                           (long long)rows[i].max);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected 1 to %lld as the %s of a llama2.c model, found %lld", name, at,
+                           (long long)rows[i].max, rows[i].what, (long long)v);
         *rows[i].field = v;
     }
     if (m->dim % m->n_heads != 0 || m->dim / m->n_heads % 2 != 0 || m->n_kv_heads > m->n_heads || m->n_heads % m->n_kv_heads != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header at byte %zu: width %lld, %lld heads and %lld key heads do not fit together", name,
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: a width of %lld, %lld heads and %lld key heads do not fit together in a llama2.c model", name,
                        at - 28, (long long)m->dim, (long long)m->n_heads, (long long)m->n_kv_heads);
     m->head_dim = m->dim / m->n_heads;
     return CS_OK;
@@ -81,10 +86,12 @@ static cs_status place_parts(cs_llama2c *m, size_t at, size_t size, const char *
         bool ok = cs_mul_checked(bytes, (size_t)m->part[order[i]].rows, &bytes) && cs_mul_checked(bytes, (size_t)m->part[order[i]].cols, &bytes) &&
                   cs_mul_checked(bytes, (size_t)m->part[order[i]].count, &bytes) && cs_add_checked(at, bytes, &at);
         if (!ok)
-            return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header: the sizes overflow", name);
+            return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: the sizes of this llama2.c header overflow", name,
+                           m->version == 0 ? (size_t)0 : (size_t)8);
     }
     if (at != size)
-        return cs_fail(err, CS_E_FORMAT, "%s: a llama2.c model with this header ends at byte %zu, but the file ends at byte %zu", name, at, size);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected %zu bytes in a llama2.c model with this header, found %zu", name,
+                       at < size ? at : size, at, size);
     return CS_OK;
 }
 
@@ -92,20 +99,20 @@ cs_status cs_llama2c_init(cs_llama2c *m, const uint8_t *bytes, size_t size, cons
 {
     *m = (cs_llama2c){.bytes = bytes};
     if (size < 28)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes; a llama2.c model has a header of at least 28", name, size);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: expected the 28 bytes of a llama2.c header, found %zu", name, size);
     if ((uint32_t)word(bytes) != MAGIC) {
         CS_TRY(read_sizes(m, 0, name, err));
         return place_parts(m, 28, size, name, err);
     }
     m->version = word(bytes + 4);
     if (m->version != 1)
-        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c version %d at byte 4; only 0 and 1 (f32) are read, export the model again as one of those",
-                       name, m->version);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 4: expected llama2.c version 1 (f32), found %d; export the model again as version 0 or 1", name,
+                       m->version);
     if (size < V1_HEADER)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes; a llama2.c version 1 header has 256", name, size);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: expected the 256 bytes of a llama2.c version 1 header, found %zu", name, size);
     CS_TRY(read_sizes(m, 8, name, err));
     if (bytes[36] > 1)
-        return cs_fail(err, CS_E_FORMAT, "%s: llama2.c header: shared-classifier flag at byte 36 is %d, expected 0 or 1", name, bytes[36]);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 36: expected 0 or 1 as the shared-classifier flag of a llama2.c model, found %d", name, bytes[36]);
     m->tied = bytes[36] == 1;
     return place_parts(m, V1_HEADER, size, name, err);
 }

@@ -2,6 +2,7 @@
 #include "fmt/llama2c_tok.h"
 
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "fmt/spm.h"
 
 #include <math.h>
@@ -19,15 +20,17 @@ static cs_status read_token(const uint8_t *bytes, size_t len, size_t *at, size_t
                             cs_error *err)
 {
     if (len - *at < 8)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu cut off: %zu bytes left, need 8", name, *at, index, len - *at);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected 8 bytes of score and length for token %zu, found %zu", name, *at, index,
+                       len - *at);
     uint32_t bits = get_u32(bytes + *at), n = get_u32(bytes + *at + 4);
     memcpy(&t->score, &bits, 4);
     if (!isfinite(t->score))
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: score of token %zu is not a finite number", name, *at, index);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected a finite score for token %zu, found %f", name, *at, index, (double)t->score);
     if (n > max)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu claims %u bytes, the file's longest is %u", name, *at + 4, index, n, max);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected at most %u bytes in token %zu (the file's longest), found %u", name, *at + 4, max,
+                       index, n);
     if (n > len - *at - 8)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu claims %u bytes, %zu are left", name, *at + 4, index, n, len - *at - 8);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu has %u bytes, but only %zu are left", name, *at + 4, index, n, len - *at - 8);
     t->text = (const char *)bytes + *at + 8;
     t->len = n;
     *at += 8 + (size_t)n;
@@ -40,17 +43,17 @@ cs_status cs_llama2c_tok_parse(const uint8_t *bytes, size_t len, const char *nam
     cs_llama2c_token t = {0};
     *out = (cs_llama2c_tok){0};
     if (len < 4)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes, need at least 4", name, len);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset 0: expected the 4 bytes of the longest token's length, found %zu", name, len);
     uint32_t max = get_u32(bytes);
-    if (max == 0 || max > CS_LLAMA2C_MAX_TOKEN)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset 0: longest token of %u bytes, expected 1..%d", name, max, CS_LLAMA2C_MAX_TOKEN);
+    if (max == 0 || max > CS_LIMIT_LLAMA2C_TOKEN)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset 0: expected 1 to %d as the longest token's length, found %u", name, CS_LIMIT_LLAMA2C_TOKEN, max);
     for (; at < len; n++) {
         CS_TRY(read_token(bytes, len, &at, n, max, name, &t, err));
         if (n >= 3 && n < N_FIXED && cs_spm_byte_value(t.text, t.len) != (int)n - 3)
-            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu must be <0x%02zX>", name, at - t.len, n, n - 3);
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected <0x%02zX> as token %zu, found another", name, at - t.len, n - 3, n);
     }
-    if (n < N_FIXED || n > INT32_MAX)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu tokens, expected at least %d", name, n, N_FIXED);
+    if (n < N_FIXED || n > CS_LIMIT_PIECES)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected %d to %d tokens, found %zu", name, at, N_FIXED, CS_LIMIT_PIECES, n);
     if (!cs_mul_checked(n, sizeof *out->tokens, &size) || !(out->tokens = cs_malloc(size)))
         return cs_fail_nomem(err, n * sizeof *out->tokens, "the tokens of a tokenizer");
     at = 4;

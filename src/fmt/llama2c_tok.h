@@ -5,9 +5,6 @@
 
 #include "base/error.h"
 
-/* Longest token in bytes that is taken for one. */
-enum { CS_LLAMA2C_MAX_TOKEN = 512 };
-
 typedef struct cs_llama2c_token {
     const char *text; /* not NUL-terminated, borrowed from the file's bytes */
     uint32_t len;     /* may be 0 */

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 
 #include <stdio.h>
 
@@ -26,6 +27,8 @@ static void skip_space(cursor *c)
 static bool accept(cursor *c, const char *text)
 {
     size_t n = strlen(text);
+    if (!c->ok) /* stay where it went wrong */
+        return false;
     skip_space(c);
     if ((size_t)(c->end - c->p) < n || memcmp(c->p, text, n) != 0)
         return false;
@@ -52,13 +55,17 @@ static bool accept_quoted(cursor *c, const char *text)
 static int64_t number(cursor *c)
 {
     int64_t v = 0;
+    if (!c->ok)
+        return 0;
     skip_space(c);
     const char *from = c->p;
     for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)
         if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *c->p - '0', &v))
             c->ok = false;
-    if (c->p == from)
+    if (c->p == from || !c->ok) {
+        c->p = from;
         c->ok = false;
+    }
     return v;
 }
 
@@ -81,6 +88,8 @@ static void parse_shape(cursor *c, cs_npy *a)
 static void parse_entry(cursor *c, cs_npy *a, int *seen)
 {
     int bit = 8;
+    skip_space(c);
+    const char *from = c->p;
     if (accept_quoted(c, "descr")) {
         size_t k = 0, n = sizeof kinds / sizeof kinds[0];
         expect(c, ":");
@@ -100,23 +109,39 @@ static void parse_entry(cursor *c, cs_npy *a, int *seen)
         parse_shape(c, a);
         bit = 4;
     }
-    if (bit == 8 || (*seen & bit))
+    if (c->ok && (bit == 8 || (*seen & bit))) {
+        c->p = from;
         c->ok = false;
+    }
     *seen |= bit;
+}
+
+static cs_status fail_header(const cursor *c, int seen, size_t at, const char *name, cs_error *err)
+{
+    const char *missing = !(seen & 1) ? "descr" : !(seen & 2) ? "fortran_order" : "shape";
+    int n = 0;
+    while (n < 24 && c->p + n < c->end && c->p[n] >= ' ' && c->p[n] < 0x7f)
+        n++;
+    if (c->ok && c->p == c->end)
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected '%s' in the array header, found its end", name, at, missing);
+    return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected an array header of 'descr' <i4, <i8, <u4, <f4 or <f8, 'fortran_order' False and a "
+                   "'shape' of one or two dimensions, found %s%.*s%s", name, at, n ? "\"" : "the end", n, c->p, n ? "\"" : "");
 }
 
 cs_status cs_npy_parse(cs_npy *a, const uint8_t *bytes, size_t size, const char *name, cs_error *err)
 {
     *a = (cs_npy){0};
     if (size < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: no NUMPY magic; not a .npy file", name);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 0: expected the NUMPY magic, found another start; not a .npy file", name);
     if ((bytes[6] != 1 && bytes[6] != 2) || bytes[7] != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 6: version %d.%d, expected 1.0 or 2.0", name, bytes[6], bytes[7]);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 6: expected version 1.0 or 2.0, found %d.%d", name, bytes[6], bytes[7]);
     size_t head = bytes[6] == 1 ? 10 : 12, len = bytes[8] | (size_t)bytes[9] << 8;
     if (head == 12 && size >= 12)
         len |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    if (len > CS_LIMIT_NPY_HEADER)
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 8: expected a header of at most %d bytes, found %zu", name, CS_LIMIT_NPY_HEADER, len);
     if (size < head || len > size - head)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte 8: header of %zu bytes in a file of %zu", name, len, size);
+        return cs_fail(err, CS_E_FORMAT, "%s: byte 8: header of %zu bytes, but the file has only %zu; is it cut off?", name, len, size);
     cursor c = {(const char *)bytes + head, (const char *)bytes + head + len, true};
     int seen = 0;
     expect(&c, "{");
@@ -127,15 +152,17 @@ cs_status cs_npy_parse(cs_npy *a, const uint8_t *bytes, size_t size, const char 
             break;
         }
     }
-    skip_space(&c);
+    if (c.ok)
+        skip_space(&c);
     if (!c.ok || seen != 7 || c.p != c.end)
-        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: array header not understood; expected descr <i4, <i8, <u4, <f4 or <f8, fortran_order False "
-                       "and a shape of one or two dimensions", name, (size_t)((const uint8_t *)c.p - bytes));
+        return fail_header(&c, seen, (size_t)((const uint8_t *)c.p - bytes), name, err);
     size_t count, need;
-    if (!cs_mul_checked((size_t)a->shape[0], (size_t)a->shape[1], &count) || !cs_mul_checked(count, cs_dtype_size(a->dtype), &need)
-        || need != size - head - len)
-        return cs_fail(err, CS_E_FORMAT, "%s: %zu bytes of data, the shape (%lld, %lld) of %s asks for another size", name, size - head - len,
-                       (long long)a->shape[0], (long long)a->shape[1], cs_dtype_name(a->dtype));
+    if (!cs_mul_checked((size_t)a->shape[0], (size_t)a->shape[1], &count) || !cs_mul_checked(count, cs_dtype_size(a->dtype), &need))
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: the size of shape (%lld, %lld) of %s overflows", name, head, (long long)a->shape[0],
+                       (long long)a->shape[1], cs_dtype_name(a->dtype));
+    if (need != size - head - len)
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %zu: expected %zu bytes of data for shape (%lld, %lld) of %s, found %zu", name, head + len, need,
+                       (long long)a->shape[0], (long long)a->shape[1], cs_dtype_name(a->dtype), size - head - len);
     a->data = bytes + head + len;
     return CS_OK;
 }

@@ -1,6 +1,6 @@
 /* SentencePiece ModelProto (tokenizer.model): bytes in, struct or error with offset out. Checked: every length, finite scores, known piece
- * types, exactly one unknown piece, no empty piece, all 256 byte pieces when byte_fallback is set and none otherwise, the bounds of the
- * normaliser's blob. That no piece occurs twice is checked where the lookup table is built (text/vocab.c). */
+ * types, exactly one unknown piece, no empty piece, pieces of UTF-8 within the limits, all 256 byte pieces once when byte_fallback is set and none
+ * otherwise, special ids in range, the bounds of the normaliser's blob. That no piece occurs twice is checked where the lookup table is built. */
 #ifndef CS_FMT_SPM_H
 #define CS_FMT_SPM_H
 
@@ -22,6 +22,7 @@ typedef struct cs_spm_piece {
     cs_spm_str text;
     float score;
     cs_piece_type type;
+    size_t offset; /* in the file, for messages */
 } cs_spm_piece;
 
 typedef struct cs_spm {

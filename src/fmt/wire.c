@@ -7,7 +7,8 @@ static cs_status read_varint(cs_wire *w, uint64_t *out, cs_error *err)
     size_t start = w->at;
     for (int i = 0; i < 10; i++) {
         if (w->at >= w->end)
-            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: varint cut off", w->name, start);
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected the rest of a varint, found the end of %zu bytes", w->name, start,
+                           w->end - start);
         uint8_t b = w->bytes[w->at++];
         if (i == 9 && b > 1)
             break;
@@ -17,13 +18,13 @@ static cs_status read_varint(cs_wire *w, uint64_t *out, cs_error *err)
             return CS_OK;
         }
     }
-    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: varint longer than 64 bits", w->name, start);
+    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected a varint of at most 64 bits, found a longer one", w->name, start);
 }
 
 static cs_status read_fixed(cs_wire *w, size_t n, uint64_t *out, cs_error *err)
 {
     if (w->end - w->at < n)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: fixed%zu cut off", w->name, w->at, 8 * n);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected %zu bytes of a fixed%zu, found %zu", w->name, w->at, n, 8 * n, w->end - w->at);
     *out = 0;
     for (size_t i = 0; i < n; i++)
         *out |= (uint64_t)w->bytes[w->at++] << (8 * i);
@@ -39,7 +40,8 @@ cs_status cs_wire_next(cs_wire *w, cs_wire_field *out, bool *more, cs_error *err
     *out = (cs_wire_field){.at = w->at};
     CS_TRY(read_varint(w, &key, err));
     if (key >> 3 == 0 || key >> 32)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field number out of range", w->name, out->at);
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected a field number from 1 to 2^29 - 1, found %llu", w->name, out->at,
+                       (unsigned long long)(key >> 3));
     out->number = (uint32_t)(key >> 3);
     out->type = (uint32_t)(key & 7);
     switch (out->type) {
@@ -49,12 +51,13 @@ cs_status cs_wire_next(cs_wire *w, cs_wire_field *out, bool *more, cs_error *err
     case 2:
         CS_TRY(read_varint(w, &out->value, err));
         if (out->value > w->end - w->at)
-            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field %u claims %llu bytes, %zu are left", w->name, out->at, out->number,
+            return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field %u has %llu bytes, but only %zu are left", w->name, out->at, out->number,
                            (unsigned long long)out->value, w->end - w->at);
         out->sub = (cs_wire){w->bytes, w->at, w->at + (size_t)out->value, w->name};
         w->at = out->sub.end;
         return CS_OK;
-    default: return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: wire type %u is not supported", w->name, out->at, out->type);
+    default: return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected wire type 0, 1, 2 or 5, found %u (field %u)", w->name, out->at, out->type,
+                            out->number);
     }
 }
 
@@ -62,5 +65,5 @@ cs_status cs_wire_want(const cs_wire *w, const cs_wire_field *f, uint32_t type, 
 {
     if (f->type == type)
         return CS_OK;
-    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: field %u has wire type %u, expected %u", w->name, f->at, f->number, f->type, type);
+    return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected wire type %u for field %u, found %u", w->name, f->at, type, f->number, f->type);
 }

@@ -2,7 +2,7 @@
  * loop is one. */
 #include "text/bpe.h"
 
-#include "fmt/llama2c_tok.h"
+#include "fmt/limits.h"
 #include "text/bpe_walk.h"
 #include "text/utf8.h"
 
@@ -71,7 +71,7 @@ static int32_t join(const cs_bpe *b, const cs_bpe_symbol *l, const cs_bpe_symbol
         if (!l->frozen && !r->frozen)
             id = cs_vocab_find(b->vocab, text + l->at, (size_t)l->len + r->len);
     } else {
-        char joined[CS_LLAMA2C_MAX_TOKEN];
+        char joined[CS_LIMIT_LLAMA2C_TOKEN];
         const cs_piece *x = &b->vocab->pieces[l->id], *y = &b->vocab->pieces[r->id];
         if ((size_t)x->len + y->len <= sizeof joined) {
             memcpy(joined, x->text, x->len);

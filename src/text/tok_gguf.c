@@ -94,12 +94,12 @@ static cs_status read_piece(cs_tokenizer *t, const source *s, size_t i, const cs
     if (!(score >= -3.4e38 && score <= 3.4e38))
         return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: %s of token %zu is not a finite number", s->g->name, offset_of(s->g, KEY("scores")),
                        KEY("scores"), i);
-    *p = (cs_spm_piece){.text = {(const char *)text->at, text->bytes}, .score = (float)score, .type = (cs_piece_type)type};
+    *p = (cs_spm_piece){{(const char *)text->at, text->bytes}, (float)score, (cs_piece_type)type, at};
     if (text->bytes == 0) {
         char *name = cs_arena_printf(&t->mem, "[EMPTY_%zu]", i);
         if (!name)
             return cs_fail_nomem(err, 32, "a vocabulary");
-        *p = (cs_spm_piece){.text = {name, strlen(name)}, .type = CS_PIECE_UNUSED};
+        *p = (cs_spm_piece){{name, strlen(name)}, 0, CS_PIECE_UNUSED, at};
     }
     if (text->bytes > INT32_MAX)
         return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: token %zu has %zu bytes", s->g->name, at, i, text->bytes);

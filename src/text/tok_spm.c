@@ -31,7 +31,7 @@ static cs_status spm_pieces(cs_tokenizer *t, const cs_spm *m, int32_t n, const c
         if (p->type == CS_PIECE_BYTE) {
             int value = cs_spm_byte_value(p->text.text, p->text.len);
             if (t->vocab.byte_id[value] >= 0)
-                return cs_fail(err, CS_E_FORMAT, "%s: pieces %d and %d are the same byte", name, t->vocab.byte_id[value], i);
+                return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: pieces %d and %d are the same byte", name, p->offset, t->vocab.byte_id[value], i);
             t->vocab.byte_id[value] = i;
         } else if (p->type == CS_PIECE_CONTROL) {
             t->bos = piece_is(p, m->bos_piece) ? i : t->bos;
@@ -41,7 +41,7 @@ static cs_status spm_pieces(cs_tokenizer *t, const cs_spm *m, int32_t n, const c
             /* (the library reads a NUL by its byte piece, never by a piece of its own) */
             int32_t other = cs_vocab_index(&t->vocab, i);
             if (other >= 0)
-                return cs_fail(err, CS_E_FORMAT, "%s: pieces %d and %d have the same text", name, other, i);
+                return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: pieces %d and %d have the same text", name, p->offset, other, i);
             *user_bytes += p->type == CS_PIECE_USER ? p->text.len : 0;
             t->bpe.has_unused |= p->type == CS_PIECE_UNUSED;
         }

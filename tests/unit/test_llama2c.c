@@ -144,6 +144,59 @@ static void expect_bad(const uint8_t *bytes, size_t size, const char *word)
 
 static void test_damage(void **state)
 {
+    static const struct {
+        const char *what;
+        int v1, at, width, value, longer;
+        const char *message; /* whole */
+    } bad[] = {
+        {"width zero", 0, 0, 4, 0, 0, "m: byte 0: expected 1 to 16777216 as the width of a llama2.c model, found 0"},
+        {"width least", 0, 0, 4, INT32_MIN, 0, "m: byte 0: expected 1 to 16777216 as the width of a llama2.c model, found -2147483648"},
+        {"width huge", 0, 0, 4, INT32_MAX, 0, "m: byte 0: expected 1 to 16777216 as the width of a llama2.c model, found 2147483647"},
+        {"feed-forward zero", 0, 4, 4, 0, 0, "m: byte 4: expected 1 to 16777216 as the feed-forward width of a llama2.c model, found 0"},
+        {"feed-forward least", 0, 4, 4, INT32_MIN, 0,
+         "m: byte 4: expected 1 to 16777216 as the feed-forward width of a llama2.c model, found -2147483648"},
+        {"feed-forward huge", 0, 4, 4, INT32_MAX, 0,
+         "m: byte 4: expected 1 to 16777216 as the feed-forward width of a llama2.c model, found 2147483647"},
+        {"layers zero", 0, 8, 4, 0, 0, "m: byte 8: expected 1 to 4096 as the number of layers of a llama2.c model, found 0"},
+        {"layers least", 0, 8, 4, INT32_MIN, 0, "m: byte 8: expected 1 to 4096 as the number of layers of a llama2.c model, found -2147483648"},
+        {"layers huge", 0, 8, 4, INT32_MAX, 0, "m: byte 8: expected 1 to 4096 as the number of layers of a llama2.c model, found 2147483647"},
+        {"heads zero", 0, 12, 4, 0, 0, "m: byte 12: expected 1 to 16777216 as the number of heads of a llama2.c model, found 0"},
+        {"heads least", 0, 12, 4, INT32_MIN, 0, "m: byte 12: expected 1 to 16777216 as the number of heads of a llama2.c model, found -2147483648"},
+        {"heads huge", 0, 12, 4, INT32_MAX, 0, "m: byte 12: expected 1 to 16777216 as the number of heads of a llama2.c model, found 2147483647"},
+        {"key heads zero", 0, 16, 4, 0, 0, "m: byte 16: expected 1 to 16777216 as the number of key heads of a llama2.c model, found 0"},
+        {"key heads least", 0, 16, 4, INT32_MIN, 0,
+         "m: byte 16: expected 1 to 16777216 as the number of key heads of a llama2.c model, found -2147483648"},
+        {"key heads huge", 0, 16, 4, INT32_MAX, 0,
+         "m: byte 16: expected 1 to 16777216 as the number of key heads of a llama2.c model, found 2147483647"},
+        {"vocabulary zero", 0, 20, 4, 0, 0, "m: byte 20: expected 1 to 16777216 as the vocabulary of a llama2.c model, found 0"},
+        {"vocabulary least", 0, 20, 4, INT32_MIN, 0, "m: byte 20: expected 1 to 16777216 as the vocabulary of a llama2.c model, found 2147483648"},
+        {"vocabulary huge", 0, 20, 4, INT32_MAX, 0, "m: byte 20: expected 1 to 16777216 as the vocabulary of a llama2.c model, found 2147483647"},
+        {"positions zero", 0, 24, 4, 0, 0, "m: byte 24: expected 1 to 16777216 as the sequence length of a llama2.c model, found 0"},
+        {"positions least", 0, 24, 4, INT32_MIN, 0,
+         "m: byte 24: expected 1 to 16777216 as the sequence length of a llama2.c model, found -2147483648"},
+        {"positions huge", 0, 24, 4, INT32_MAX, 0,
+         "m: byte 24: expected 1 to 16777216 as the sequence length of a llama2.c model, found 2147483647"},
+        {"heads that do not divide the width", 0, 12, 4, 3, 0,
+         "m: byte 0: a width of 8, 3 heads and 1 key heads do not fit together in a llama2.c model"},
+        {"an odd head", 0, 12, 4, 8, 0, "m: byte 0: a width of 8, 8 heads and 1 key heads do not fit together in a llama2.c model"},
+        {"more key heads than heads", 0, 16, 4, 4, 0, "m: byte 0: a width of 8, 2 heads and 4 key heads do not fit together in a llama2.c model"},
+        {"layers beyond the file", 0, 8, 4, 3, 0, "m: byte 3084: expected 4492 bytes in a llama2.c model with this header, found 3084"},
+        {"fewer layers", 0, 8, 4, 1, 0, "m: byte 1676: expected 1676 bytes in a llama2.c model with this header, found 3084"},
+        {"an output matrix that is not there", 0, 20, 4, -VOCAB, 0,
+         "m: byte 3084: expected 3244 bytes in a llama2.c model with this header, found 3084"},
+        {"four bytes more", 0, 0, 0, 0, 4, "m: byte 3084: expected 3084 bytes in a llama2.c model with this header, found 3088"},
+        {"version 2", 1, 4, 4, 2, 0, "m: byte 4: expected llama2.c version 1 (f32), found 2; export the model again as version 0 or 1"},
+        {"version 0 with a magic", 1, 4, 4, 0, 0,
+         "m: byte 4: expected llama2.c version 1 (f32), found 0; export the model again as version 0 or 1"},
+        {"version 1: width zero", 1, 8, 4, 0, 0, "m: byte 8: expected 1 to 16777216 as the width of a llama2.c model, found 0"},
+        {"version 1: negative vocabulary", 1, 28, 4, -VOCAB, 0,
+         "m: byte 28: expected 1 to 16777216 as the vocabulary of a llama2.c model, found -5"},
+        {"version 1: classifier flag 7", 1, 36, 1, 7, 0, "m: byte 36: expected 0 or 1 as the shared-classifier flag of a llama2.c model, found 7"},
+        {"version 1: shared classifier", 1, 36, 1, 1, 0, "m: byte 3264: expected 3264 bytes in a llama2.c model with this header, found 3424"},
+        {"version 1: byte-swapped magic", 1, 0, 4, 0x32346b61, 0,
+         "m: byte 0: expected 1 to 16777216 as the width of a llama2.c model, found 842296161"},
+        {"version 1: four bytes more", 1, 0, 0, 0, 4, "m: byte 3424: expected 3424 bytes in a llama2.c model with this header, found 3428"},
+    };
     (void)state;
     image a = make_v0(true), b = make_v1(false);
     for (size_t n = 0; n < a.size; n++) {
@@ -159,23 +212,23 @@ static void test_damage(void **state)
         expect_bad(q, n, "byte");
         free(q);
     }
-    for (int at = 0; at < 7; at++) { /* each number: zero, the smallest, huge */
-        const int32_t values[] = {0, INT32_MIN, INT32_MAX};
-        for (int k = 0; k < 3; k++) {
-            int32_t old;
-            memcpy(&old, a.bytes + 4 * at, 4);
-            memcpy(a.bytes + 4 * at, &values[k], 4);
-            expect_bad(a.bytes, a.size, "byte ");
-            memcpy(a.bytes + 4 * at, &old, 4);
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const image *m = bad[i].v1 ? &b : &a;
+        cs_llama2c l;
+        cs_error err = {0};
+        uint8_t *q = malloc(m->size + 4);
+        size_t size = m->size + (size_t)bad[i].longer;
+        memcpy(q, m->bytes, m->size);
+        memcpy(q + bad[i].at, &bad[i].value, (size_t)bad[i].width);
+        cs_status s = cs_llama2c_init(&l, q, size, "m", &err);
+        if (s != CS_E_FORMAT || strcmp(err.msg, bad[i].message) != 0) {
+            print_error("%s: status %d, message \"%s\", expected \"%s\"\n", bad[i].what, s, err.msg, bad[i].message);
+            wrong++;
         }
+        free(q);
     }
-    a.bytes[12] = 3; /* 3 heads do not divide 8 */
-    expect_bad(a.bytes, a.size, "do not fit together");
-    b.bytes[4] = 2;
-    expect_bad(b.bytes, b.size, "version 2 at byte 4");
-    b.bytes[4] = 1;
-    b.bytes[36] = 7;
-    expect_bad(b.bytes, b.size, "byte 36");
+    assert_int_equal(wrong, 0);
     free(a.bytes);
     free(b.bytes);
 }
