@@ -297,7 +297,8 @@ static void encode_pieces(const cs_bpe *b, cs_bpe_work *w, const char *text, siz
     uint32_t before = NO_CODE_POINT, cp;
     if (b->prefix >= 0) {
         add_symbol(w, 0, 1, b->prefix, false);
-        w->symbols[0].end = 0; /* not of the text */
+        if (w->n_symbols > 0) /* else out of memory, noted in w->failed */
+            w->symbols[0].end = 0; /* not of the text */
         before = ' ';
     }
     for (size_t i = 0, n; i < len; i += n, before = cp) {
