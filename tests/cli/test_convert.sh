@@ -41,7 +41,7 @@ expect 4 "input is an empty folder" "" "empty" bash -c 'mkdir "$1/empty"; "$0" c
 head -c 500000 "$data/stories260K.bin" >"$TMP/cut.bin"
 expect 3 "llama2.c model cut off" "" "byte" "$CSPEED" convert --input "$TMP/cut.bin" --output "$TMP/x"
 cp -r "$hf" "$TMP/cut" && truncate -s 500000 "$TMP/cut/model.safetensors"
-expect 3 "safetensors cut off" "" "cut/model.safetensors: tensor" "$CSPEED" convert --input "$TMP/cut" --output "$TMP/x"
+expect 3 "safetensors cut off" "" "cut/model.safetensors: byte [0-9]+: tensor" "$CSPEED" convert --input "$TMP/cut" --output "$TMP/x"
 rm "$TMP/shards/model-00002-of-"*
 expect 4 "missing shard" "" "model-00002-of" "$CSPEED" convert --input "$TMP/shards" --output "$TMP/x"
 cp -r "$hf" "$TMP/odd" && sed -i 's/"intermediate_size": 172/"intermediate_size": 176/' "$TMP/odd/config.json"
