@@ -65,7 +65,7 @@ static cs_status encode_word(void *context, cs_view word, cs_error *err)
         return cs_fail(err, CS_E_NOMEM, "a text of %zu bytes without a cut is too long to tokenize", word.len);
     cs_ids_clear(&r->work->ends);
     if (t->is_unigram) {
-        CS_TRY(cs_unigram_encode(&t->unigram, word.text, word.len, r->out, ends, err));
+        CS_TRY(cs_unigram_encode(&t->unigram, &r->work->unigram, word.text, word.len, r->out, ends, err));
     } else {
         cs_bpe_encode(&t->bpe, &r->work->bpe, word.text, word.len, r->out, ends);
         if (r->work->bpe.failed)

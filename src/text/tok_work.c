@@ -19,6 +19,7 @@ cs_tok_pool *cs_tok_pool_create(void)
 static void destroy_work(cs_tok_work *w)
 {
     cs_bpe_work_release(&w->bpe);
+    cs_unigram_work_release(&w->unigram);
     cs_norm_work_release(&w->norm);
     cs_pretok_work_release(&w->words);
     cs_ids_release(&w->ends);
@@ -64,6 +65,8 @@ void cs_tok_work_give(cs_tok_pool *pool, cs_tok_work *w, bool failed)
     trim(&w->norm.spare);
     for (int i = 0; i < CS_MAX_PRETOK_STEPS; i++)
         trim(&w->words.made[i]);
+    if (w->unigram.cap > KEEP_BYTES / sizeof *w->unigram.path)
+        cs_unigram_work_release(&w->unigram);
     if (w->ends.cap > KEEP_BYTES / sizeof(int32_t))
         cs_ids_release(&w->ends);
     for (int i = 0; i < SLOTS; i++) {

@@ -5,9 +5,11 @@
 
 #include "text/bpe.h"
 #include "text/pretok.h"
+#include "text/unigram.h"
 
 typedef struct cs_tok_work {
     cs_bpe_work bpe;
+    cs_unigram_work unigram;
     cs_norm_work norm;
     cs_pretok_work words;
     cs_ids ends; /* of the ids of one word */

@@ -7,11 +7,7 @@
 
 #define UNK_PENALTY 10.0f
 
-typedef struct best {
-    float score;
-    int32_t id;
-    uint32_t from; /* the path's last piece is text[from, here); UINT32_MAX = not reached */
-} best;
+enum { NOT_REACHED = INT32_MIN };
 
 cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err)
 {
@@ -25,88 +21,149 @@ cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab,
     }
     u->unk_score = lo - UNK_PENALTY;
     cs_trie_entry *entries = cs_malloc(((size_t)vocab->n + 1) * sizeof *entries);
-    if (!entries)
+    u->scores = cs_arena_calloc(arena, (size_t)vocab->n, sizeof *u->scores);
+    if (!entries || !u->scores) {
+        cs_free(entries);
         return cs_fail_nomem(err, (size_t)vocab->n * sizeof *entries, "a vocabulary");
+    }
     for (int32_t i = 0; i < vocab->n; i++) {
         const cs_piece *p = &vocab->pieces[i];
-        if (p->len > 0 && (p->type == CS_PIECE_NORMAL || p->type == CS_PIECE_USER || p->type == CS_PIECE_UNUSED))
+        /* of user-defined pieces: a bonus above any log-probability, by length */
+        u->scores[i] = p->type == CS_PIECE_USER ? 0.1f * (float)(p->len - 1) : p->score;
+        if (p->len > 0 && (p->type == CS_PIECE_NORMAL || p->type == CS_PIECE_USER))
             entries[n++] = (cs_trie_entry){p->text, p->len, i};
+        u->max_len = p->len > u->max_len ? p->len : u->max_len;
     }
     cs_status status = cs_trie_init(&u->trie, arena, entries, n, err);
     cs_free(entries);
     return status;
 }
 
-static void offer(best *b, float score, int32_t id, size_t from)
+/* Where the search stands. Positions of `path` count from `base`. */
+typedef struct search {
+    const cs_unigram *u;
+    cs_unigram_work *w;
+    const char *text;
+    size_t len, base;
+    size_t reach; /* the last position that some piece ended at; up to here `path` is filled */
+    bool after_unk;
+    cs_ids *out, *ends;
+} search;
+
+static bool make_room(cs_unigram_work *w, size_t positions)
 {
-    if (b->from == UINT32_MAX || score > b->score)
-        *b = (best){score, id, (uint32_t)from};
+    size_t cap = w->cap ? w->cap : 256;
+    while (cap < positions)
+        cap *= 2;
+    cs_unigram_best *more = cs_realloc(w->path, cap * sizeof *more);
+    if (more) {
+        w->path = more;
+        w->cap = cap;
+    }
+    return more;
 }
 
-/* Tries every piece that begins at text[at]. */
-static void extend(const cs_unigram *u, const char *text, size_t len, size_t at, best *path)
+/* A path to here[k], better than what was there? `reach`: here[0..reach] are filled. */
+static inline size_t offer(cs_unigram_best *here, size_t k, size_t reach, cs_unigram_best path)
 {
-    float so_far = path[at].score;
-    size_t n = cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
+    if (k > reach) {
+        while (++reach < k)
+            here[reach].id = NOT_REACHED;
+        here[k] = path;
+    } else if (path.score > here[k].score || here[k].id == NOT_REACHED) {
+        here[k] = path;
+    }
+    return reach;
+}
+
+/* Offers every piece that begins at text[at], whose first code point has n bytes. */
+static bool extend(search *s, size_t at, size_t n)
+{
+    size_t from = at - s->base, reach = s->reach - at, max = s->len - at < s->u->max_len ? s->len - at : s->u->max_len;
+    if (from + s->u->max_len + n >= s->w->cap && !make_room(s->w, from + s->u->max_len + n + 1))
+        return false;
+    const cs_trie *trie = &s->u->trie;
+    const float *scores = s->u->scores;
+    const uint8_t *text = (const uint8_t *)s->text + at;
+    cs_unigram_best *here = s->w->path + from;
+    float so_far = here->score;
     bool single = false;
     uint32_t node = 0;
-    n = n ? n : 1;
-    for (size_t i = at; i < len && (node = cs_trie_step(&u->trie, node, (uint8_t)text[i])) != 0; i++) {
-        int32_t id = u->trie.units[node].value;
-        if (id < 0 || u->vocab->pieces[id].type == CS_PIECE_UNUSED)
+    for (size_t k = 1; k <= max && (node = cs_trie_step(trie, node, text[k - 1])) != 0; k++) {
+        int32_t id = trie->units[node].value;
+        if (id < 0)
             continue;
-        size_t covers = i + 1 - at;
-        bool user = u->vocab->pieces[id].type == CS_PIECE_USER; /* a bonus above any log-probability, by length */
-        float score = user ? 0.1f * (float)(covers - 1) : u->vocab->pieces[id].score;
-        offer(&path[i + 1], score + so_far, id, at);
-        single |= covers == n;
+        reach = offer(here, k, reach, (cs_unigram_best){scores[id] + so_far, id, (uint32_t)from});
+        single |= k == n;
     }
     if (!single)
-        offer(&path[at + n], u->unk_score + so_far, -1, at);
+        reach = offer(here, n, reach, (cs_unigram_best){s->u->unk_score + so_far, -1, (uint32_t)from});
+    s->reach = at + reach;
+    return true;
 }
 
-static void put_id(int32_t id, uint32_t end, cs_ids *out, cs_ids *ends)
+static void put_id(search *s, int32_t id, size_t end)
 {
-    cs_ids_push(out, id);
-    if (ends)
-        cs_ids_push(ends, (int32_t)end);
+    cs_ids_push(s->out, id);
+    if (s->ends)
+        cs_ids_push(s->ends, (int32_t)end);
 }
 
-cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err)
+/* Writes the path from `base` to `end`, and goes on from there with its score. */
+static void settle(search *s, size_t end)
 {
-    best *path = cs_malloc((len + 1) * sizeof *path);
-    if (!path)
-        return cs_fail_nomem(err, (len + 1) * sizeof *path, "unigram tokenization");
-    for (size_t i = 0; i <= len; i++)
-        path[i] = (best){0, -1, UINT32_MAX};
-    for (size_t at = 0, n; at < len; at += n) {
-        extend(u, text, len, at, path);
-        n = cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
-        n = n ? n : 1;
-    }
-    uint32_t end = (uint32_t)len, next = UINT32_MAX;
-    for (;;) { /* turn the back pointers round */
-        uint32_t from = path[end].from;
-        path[end].from = next;
-        next = end;
-        if (end == 0)
+    cs_unigram_best *path = s->w->path;
+    uint32_t last = (uint32_t)(end - s->base), next = UINT32_MAX;
+    float score = path[last].score;
+    for (uint32_t at = last;;) { /* turn the back pointers round */
+        uint32_t from = path[at].from;
+        path[at].from = next;
+        next = at;
+        if (at == 0)
             break;
-        end = from;
+        at = from;
     }
-    bool after_unk = false;
     for (uint32_t at = 0; (next = path[at].from) != UINT32_MAX; at = next) {
         bool unknown = path[next].id < 0;
-        for (uint32_t i = at; unknown && u->byte_fallback && i < next; i++)
-            put_id(u->vocab->byte_id[(uint8_t)text[i]], i + 1, out, ends);
+        for (uint32_t i = at; unknown && s->u->byte_fallback && i < next; i++)
+            put_id(s, s->u->vocab->byte_id[(uint8_t)s->text[s->base + i]], s->base + i + 1);
         if (!unknown)
-            put_id(path[next].id, next, out, ends);
-        else if (!u->byte_fallback && !after_unk)
-            put_id(u->vocab->unk, next, out, ends);
-        else if (!u->byte_fallback && ends && !ends->failed)
-            ends->data[ends->len - 1] = (int32_t)next;
-        after_unk = unknown;
+            put_id(s, path[next].id, s->base + next);
+        else if (!s->u->byte_fallback && !s->after_unk)
+            put_id(s, s->u->vocab->unk, s->base + next);
+        else if (!s->u->byte_fallback && s->ends && !s->ends->failed && s->ends->len > 0)
+            s->ends->data[s->ends->len - 1] = (int32_t)(s->base + next);
+        s->after_unk = unknown;
     }
-    cs_free(path);
+    s->base = end;
+    path[0].score = score;
+}
+
+/* A position that no piece crosses is on every path: what is in front of it is decided. The sum of scores goes on, so that it is rounded as if
+ * the whole text were looked at. */
+cs_status cs_unigram_encode(const cs_unigram *u, cs_unigram_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err)
+{
+    search s = {.u = u, .w = w, .text = text, .len = len, .out = out, .ends = ends};
+    bool ok = w->cap > 0 || make_room(w, 1);
+    if (ok)
+        w->path[0] = (cs_unigram_best){0};
+    for (size_t at = 0, n; ok && at < len; at += n) {
+        if (at == s.reach && at > 0)
+            settle(&s, at);
+        n = (uint8_t)text[at] < 0x80 ? 1 : cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
+        n = n ? n : 1;
+        ok = extend(&s, at, n);
+    }
+    if (!ok)
+        return cs_fail_nomem(err, w->cap * 2 * sizeof *w->path, "unigram tokenization");
+    if (len > 0)
+        settle(&s, len);
     CS_TRY(cs_ids_check(out, err));
     return ends ? cs_ids_check(ends, err) : CS_OK;
+}
+
+void cs_unigram_work_release(cs_unigram_work *w)
+{
+    cs_free(w->path);
+    *w = (cs_unigram_work){0};
 }

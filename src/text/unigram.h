@@ -9,14 +9,31 @@
 
 typedef struct cs_unigram {
     const cs_vocab *vocab;
-    cs_trie trie;
+    cs_trie trie;   /* of the pieces that may be used */
+    float *scores;  /* by id */
+    size_t max_len; /* bytes of the longest piece */
     float unk_score;
     bool byte_fallback;
 } cs_unigram;
 
+/* Of the best path to one position: its score and its last piece, which begins at `from`. */
+typedef struct cs_unigram_best {
+    float score;
+    int32_t id; /* -1 = an unknown code point */
+    uint32_t from;
+} cs_unigram_best;
+
+/* Memory of one encode call, reused for all its segments. Zero-initialise. */
+typedef struct cs_unigram_work {
+    cs_unigram_best *path; /* by position in the part that is being looked at */
+    size_t cap;
+} cs_unigram_work;
+
+void cs_unigram_work_release(cs_unigram_work *w);
+
 /* From a complete vocabulary. CS_E_NOMEM, CS_E_FORMAT. */
 cs_status cs_unigram_init(cs_unigram *u, cs_arena *arena, const cs_vocab *vocab, bool byte_fallback, cs_error *err);
 /* Appends the ids of well-formed UTF-8 text, len < 2^31; ends as in cs_bpe_encode. CS_E_NOMEM. */
-cs_status cs_unigram_encode(const cs_unigram *u, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err);
+cs_status cs_unigram_encode(const cs_unigram *u, cs_unigram_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err);
 
 #endif
