@@ -59,8 +59,9 @@ static int32_t longest(const cs_bpe_walk *k, const char *text, size_t len)
 {
     const cs_trie_unit *units = k->trie.units;
     int32_t id = NONE;
-    uint32_t node = 0;
-    for (size_t i = 0; i < len && (node = cs_trie_step(&k->trie, node, (uint8_t)text[i])) != 0; i++)
+    size_t i;
+    uint32_t node = cs_trie_start(&k->trie, (const uint8_t *)text, len, &i);
+    for (; i < len && (node = cs_trie_step(&k->trie, node, (uint8_t)text[i])) != 0; i++)
         id = units[node].value >= 0 ? units[node].value : id;
     return id;
 }

@@ -65,21 +65,38 @@ void cs_norm_spm_finish(cs_norm_spm *s)
     }
 }
 
-/* What text[0..n) begins with as far as it is plain ASCII, written to `out`; returns the bytes consumed. */
+/* Bytes of the code point that text[0..n) begins with when no rule changes it, else 0. */
+static size_t unchanged(const cs_norm_spm *s, const char *text, size_t n)
+{
+    const char *to;
+    if ((s->user && s->user->first[(uint8_t)*text]) || cs_charsmap_match(&s->map, text, n, &to) > 0)
+        return 0;
+    return cs_utf8_decode((const uint8_t *)text, n, NULL);
+}
+
+/* What text[0..n) begins with as far as no rule changes it but that for spaces, written to `out`; returns the bytes consumed. */
 static size_t put_plain(const cs_norm_spm *s, cs_bytes space, const char *text, size_t n, bool *after_space, cs_mapped *out)
 {
     char buffer[512];
     size_t i = 0, filled = 0;
-    while (i + 1 < n && !((text[i] | text[i + 1]) & 0x80) && s->plain[(uint8_t)text[i]]) {
-        char c = text[i++];
-        if (c != ' ') {
-            buffer[filled++] = c;
-            *after_space = false;
-        } else if (!*after_space) {
+    bool after = *after_space;
+    while (i < n) {
+        uint8_t c = (uint8_t)text[i];
+        bool plain = c < 0x80 && s->plain[c] && i + 1 < n && !(text[i + 1] & 0x80);
+        size_t used = plain ? 1 : unchanged(s, text + i, n - i);
+        if (used == 0)
+            break;
+        if (c == ' ') {
             memcpy(buffer + filled, space.text, 3);
-            filled += space.len;
-            *after_space = s->remove_extra;
+            filled += after ? 0 : space.len;
+            after = s->remove_extra;
+        } else {
+            buffer[filled++] = (char)c;
+            for (size_t k = 1; k < used; k++)
+                buffer[filled++] = text[i + k];
+            after = false;
         }
+        i += used;
         if (filled > sizeof buffer - 4) {
             cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
             filled = 0;
@@ -87,6 +104,7 @@ static size_t put_plain(const cs_norm_spm *s, cs_bytes space, const char *text, 
     }
     if (filled > 0)
         cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
+    *after_space = after;
     return i;
 }
 

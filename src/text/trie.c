@@ -196,6 +196,10 @@ cs_status cs_trie_init(cs_trie *t, cs_arena *arena, cs_trie_entry *entries, size
     if (units)
         memcpy(units, s.units, s.n_units * sizeof *units);
     t->units = units;
+    if (units && (t->blank = cs_trie_step(t, 0, 0xe2)) != 0)
+        t->blank = units[t->blank].value < 0 ? cs_trie_step(t, t->blank, 0x96) : 0;
+    if (t->blank != 0 && units[t->blank].value >= 0)
+        t->blank = 0;
     cs_free(s.units);
     cs_free(s.used);
     cs_free(s.next);

@@ -14,6 +14,7 @@ typedef struct cs_trie_unit {
 typedef struct cs_trie {
     const cs_trie_unit *units; /* a multiple of 256 of them; unit 0 is the root */
     bool first[256];           /* some string begins with this byte */
+    uint32_t blank;            /* the node of the first two bytes of U+2581, 0 = none */
 } cs_trie;
 
 typedef struct cs_trie_entry {
@@ -31,6 +32,14 @@ static inline uint32_t cs_trie_step(const cs_trie *t, uint32_t node, uint8_t byt
 {
     uint32_t next = t->units[node].link >> 9 ^ byte;
     return (t->units[next].link & 511) == byte ? next : 0;
+}
+
+/* Where a walk over text[0..n) may start: the node and *i, the bytes that led there and in which no string ends. Most words begin with U+2581. */
+static inline uint32_t cs_trie_start(const cs_trie *t, const uint8_t *text, size_t n, size_t *i)
+{
+    bool blank = n >= 3 && text[0] == 0xe2 && text[1] == 0x96 && text[2] == 0x81;
+    *i = blank && t->blank ? 2 : 0;
+    return *i ? t->blank : 0;
 }
 
 /* Longest string that text[0..n) begins with: its length (0 = none), *value its value. */

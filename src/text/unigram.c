@@ -1,8 +1,6 @@
 /* Unigram segmentation. */
 #include "text/unigram.h"
 
-#include "text/utf8.h"
-
 #include <float.h>
 
 #define UNK_PENALTY 10.0f
@@ -45,7 +43,7 @@ typedef struct search {
     cs_unigram_work *w;
     const char *text;
     size_t len, base;
-    size_t reach; /* the last position that some piece ended at; up to here `path` is filled */
+    size_t reach; /* the last position that some piece ended at */
     bool after_unk;
     cs_ids *out, *ends;
 } search;
@@ -56,24 +54,20 @@ static bool make_room(cs_unigram_work *w, size_t positions)
     while (cap < positions)
         cap *= 2;
     cs_unigram_best *more = cs_realloc(w->path, cap * sizeof *more);
-    if (more) {
-        w->path = more;
-        w->cap = cap;
-    }
-    return more;
+    if (!more)
+        return false;
+    for (size_t i = w->cap; i < cap; i++)
+        more[i].id = NOT_REACHED;
+    w->path = more;
+    w->cap = cap;
+    return true;
 }
 
-/* A path to here[k], better than what was there? `reach`: here[0..reach] are filled. */
-static inline size_t offer(cs_unigram_best *here, size_t k, size_t reach, cs_unigram_best path)
+/* Takes `path` when it is better than what is there. */
+static inline void offer(cs_unigram_best *there, cs_unigram_best path)
 {
-    if (k > reach) {
-        while (++reach < k)
-            here[reach].id = NOT_REACHED;
-        here[k] = path;
-    } else if (path.score > here[k].score || here[k].id == NOT_REACHED) {
-        here[k] = path;
-    }
-    return reach;
+    if (there->id == NOT_REACHED || path.score > there->score)
+        *there = path;
 }
 
 /* Offers every piece that begins at text[at], whose first code point has n bytes. */
@@ -88,16 +82,20 @@ static bool extend(search *s, size_t at, size_t n)
     cs_unigram_best *here = s->w->path + from;
     float so_far = here->score;
     bool single = false;
-    uint32_t node = 0;
-    for (size_t k = 1; k <= max && (node = cs_trie_step(trie, node, text[k - 1])) != 0; k++) {
+    size_t k;
+    uint32_t node = cs_trie_start(trie, text, max, &k);
+    for (k++; k <= max && (node = cs_trie_step(trie, node, text[k - 1])) != 0; k++) {
         int32_t id = trie->units[node].value;
         if (id < 0)
             continue;
-        reach = offer(here, k, reach, (cs_unigram_best){scores[id] + so_far, id, (uint32_t)from});
+        offer(here + k, (cs_unigram_best){scores[id] + so_far, id, (uint32_t)from});
+        reach = k > reach ? k : reach;
         single |= k == n;
     }
-    if (!single)
-        reach = offer(here, n, reach, (cs_unigram_best){s->u->unk_score + so_far, -1, (uint32_t)from});
+    if (!single) {
+        offer(here + n, (cs_unigram_best){s->u->unk_score + so_far, -1, (uint32_t)from});
+        reach = n > reach ? n : reach;
+    }
     s->reach = at + reach;
     return true;
 }
@@ -135,6 +133,8 @@ static void settle(search *s, size_t end)
             s->ends->data[s->ends->len - 1] = (int32_t)(s->base + next);
         s->after_unk = unknown;
     }
+    for (uint32_t i = 1; i <= last; i++)
+        path[i].id = NOT_REACHED;
     s->base = end;
     path[0].score = score;
 }
@@ -143,6 +143,7 @@ static void settle(search *s, size_t end)
  * the whole text were looked at. */
 cs_status cs_unigram_encode(const cs_unigram *u, cs_unigram_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends, cs_error *err)
 {
+    static const uint8_t lengths[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4}; /* of a code point by its first byte */
     search s = {.u = u, .w = w, .text = text, .len = len, .out = out, .ends = ends};
     bool ok = w->cap > 0 || make_room(w, 1);
     if (ok)
@@ -150,8 +151,8 @@ cs_status cs_unigram_encode(const cs_unigram *u, cs_unigram_work *w, const char 
     for (size_t at = 0, n; ok && at < len; at += n) {
         if (at == s.reach && at > 0)
             settle(&s, at);
-        n = (uint8_t)text[at] < 0x80 ? 1 : cs_utf8_decode((const uint8_t *)text + at, len - at, NULL);
-        n = n ? n : 1;
+        n = lengths[(uint8_t)text[at] >> 4];
+        n = n < len - at ? n : len - at;
         ok = extend(&s, at, n);
     }
     if (!ok)

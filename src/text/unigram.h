@@ -19,13 +19,13 @@ typedef struct cs_unigram {
 /* Of the best path to one position: its score and its last piece, which begins at `from`. */
 typedef struct cs_unigram_best {
     float score;
-    int32_t id; /* -1 = an unknown code point */
+    int32_t id; /* -1 = an unknown code point, INT32_MIN = no path yet */
     uint32_t from;
 } cs_unigram_best;
 
 /* Memory of one encode call, reused for all its segments. Zero-initialise. */
 typedef struct cs_unigram_work {
-    cs_unigram_best *path; /* by position in the part that is being looked at */
+    cs_unigram_best *path; /* by position in the part that is being looked at; behind it no paths */
     size_t cap;
 } cs_unigram_work;
 
