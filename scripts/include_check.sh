@@ -61,6 +61,9 @@ mapfile -t files < <(without '^src/base/mem\.c$')
 report "allocation outside base/mem.c" "$(calls 'malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign|asprintf|vasprintf|getline' "${files[@]}")"
 mapfile -t files < <(without '^src/cli/main\.c$|^src/comm/')
 report "environment outside cli/main.c and comm/" "$(calls 'getenv|secure_getenv|setenv|putenv' "${files[@]}")"
+# What a file says must not be multiplied on the way to an allocation: cs_calloc, cs_realloc_array and cs_mul_checked look for overflow.
+mapfile -t files < <(printf '%s\n' "${all[@]}" | grep -E '^src/(fmt|ckpt|data)/')
+report "product in an allocation" "$(grep -nE 'cs_(malloc|realloc|arena_alloc)\(.* \* ' "${files[@]}")"
 report "mpi.h outside comm/" "$(grep -rnE '#include <mpi' src --include='*.[ch]' | grep -v '^src/comm/')"
 report "files over 600 lines" "$(wc -l "${all[@]}" | awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines" }')"
 report "lines over 150 columns" "$(grep -nE '^.{151,}$' "${all[@]}" | cut -c1-100)"

@@ -92,6 +92,12 @@ void *cs_realloc(void *old, size_t bytes)
     return p;
 }
 
+void *cs_realloc_array(void *old, size_t count, size_t size)
+{
+    size_t bytes;
+    return cs_mul_checked(count, size, &bytes) ? cs_realloc(old, bytes) : NULL;
+}
+
 void *cs_alloc_aligned(size_t bytes)
 {
     bool huge = bytes >= ((size_t)4 << 20);

@@ -16,6 +16,8 @@ bool cs_align_checked(size_t a, size_t align, size_t *out);
 void *cs_malloc(size_t bytes);
 void *cs_calloc(size_t count, size_t size);
 void *cs_realloc(void *old, size_t bytes);
+/* cs_realloc of count * size bytes; NULL when that overflows. */
+void *cs_realloc_array(void *old, size_t count, size_t size);
 void *cs_alloc_aligned(size_t bytes);
 char *cs_strdup(const char *text);
 char *cs_strndup(const char *text, size_t n);

@@ -2,6 +2,7 @@
  * Nothing of a checkpoint is used before the length and hash of its file were compared with the manifest. */
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "ckpt/cast.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
@@ -11,8 +12,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { STATE_LIMIT = 64 << 20 };
 
 /* With a manifest, content that does not fit is a broken checkpoint rather than a bad input file. */
 static cs_status as_ckpt(bool manifest, cs_status s, cs_error *err)
@@ -45,7 +44,7 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
     char path[PATH_MAX];
     json_t *config;
     CS_TRY(cs_hf_path(path, sizeof path, dir, "config.json", err));
-    cs_status s = cs_json_load(path, STATE_LIMIT, &config, err);
+    cs_status s = cs_json_load(path, CS_LIMIT_CONFIG_BYTES, &config, err);
     if (s == CS_OK) {
         s = cs_spec_from_json(spec, config, path, err);
         json_decref(config);
@@ -170,7 +169,7 @@ cs_status cs_ckpt_load_trainer(const char *dir, cs_param_table *table, cs_opt_st
         return cs_fail(err, CS_E_IO, "%s: no such file; this checkpoint holds weights only, load it with --finetune", state);
     if (opt && cs_io_kind(path, NULL) == CS_FILE_NONE)
         return cs_fail(err, CS_E_CKPT, "%s: missing; the checkpoint was saved without optimizer state, load it with --no-load-optim", path);
-    cs_status s = cs_json_load(state, STATE_LIMIT, state_create, err);
+    cs_status s = cs_json_load(state, CS_LIMIT_CONFIG_BYTES, state_create, err);
     optim_file o = {.dir = dir, .path = path, .table = table, .opt = opt};
     if (s == CS_OK && opt)
         s = load_optim(&o, err);

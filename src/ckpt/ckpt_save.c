@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
@@ -106,7 +107,7 @@ static cs_status copy_file(const saver *s, const char *from, cs_error *err)
 {
     uint8_t *data;
     size_t n;
-    CS_TRY(cs_io_read_all(from, (size_t)1 << 30, &data, &n, err));
+    CS_TRY(cs_io_read_all(from, CS_LIMIT_COPIED_BYTES, &data, &n, err));
     cs_status status = write_plain(s, base_name(from), data, n, err);
     cs_free(data);
     return status;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -46,7 +47,7 @@ static cs_status copy_as(const exporter *x, const char *from, const char *name, 
 {
     uint8_t *data;
     size_t n;
-    CS_TRY(cs_io_read_all(from, (size_t)1 << 30, &data, &n, err));
+    CS_TRY(cs_io_read_all(from, CS_LIMIT_COPIED_BYTES, &data, &n, err));
     cs_status s = write_file(x->temp, name, data, n, err);
     cs_free(data);
     return s;

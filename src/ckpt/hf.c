@@ -1,15 +1,15 @@
 /* Finding and checking the weights of a Hugging Face folder. */
 #include "ckpt/hf.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "ckpt/cast.h"
 #include "fmt/json.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { JSON_LIMIT = 64 << 20 };
 
 cs_status cs_hf_path(char *buf, size_t n, const char *dir, const char *file, cs_error *err)
 {
@@ -23,7 +23,7 @@ cs_status cs_hf_json(const char *dir, const char *file, json_t **out_create, cs_
 {
     char path[PATH_MAX];
     CS_TRY(cs_hf_path(path, sizeof path, dir, file, err));
-    return cs_json_load(path, JSON_LIMIT, out_create, err);
+    return cs_json_load(path, CS_LIMIT_CONFIG_BYTES, out_create, err);
 }
 
 static bool has(const char *dir, const char *file)
@@ -48,6 +48,18 @@ static cs_status open_shard(cs_hf *hf, const char *path, cs_error *err)
     return cs_safetensors_init(&s->st, s->map.data, s->map.size, s->path, err);
 }
 
+/* Other programs write "total_size" by their own ideas (tied tensors twice, another dtype) and nobody reads it: a difference is worth a line only. */
+static void check_total(const cs_hf *hf, const cs_st_index *index, const char *index_path)
+{
+    const json_t *total = json_object_get(json_object_get(index->tree, "metadata"), "total_size");
+    double bytes = 0;
+    for (size_t k = 0; k < hf->n_shards; k++)
+        for (size_t i = 0; i < hf->shard[k].st.n; i++)
+            bytes += (double)hf->shard[k].st.tensor[i].bytes;
+    if (total && json_number_value(total) != bytes)
+        cs_warn("%s: \"total_size\" is %.0f, the shards hold %.0f bytes of tensors", index_path, json_number_value(total), bytes);
+}
+
 /* Every tensor of the index is in its shard, and every tensor of a shard is in the index under that shard. */
 static cs_status check_index(const cs_hf *hf, const cs_st_index *index, const char *index_path, cs_error *err)
 {
@@ -61,8 +73,8 @@ static cs_status check_index(const cs_hf *hf, const cs_st_index *index, const ch
         if (strcmp(strrchr(where->path, '/') + 1, want) != 0)
             return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" should be in %s but is in %s", index_path, name, want, where->path);
     }
-    size_t total = cs_hf_n_tensors(hf);
-    if (total == json_object_size(index->weight_map))
+    check_total(hf, index, index_path);
+    if (cs_hf_n_tensors(hf) == json_object_size(index->weight_map))
         return CS_OK;
     for (size_t k = 0; k < hf->n_shards; k++)
         for (size_t i = 0; i < hf->shard[k].st.n; i++) {
@@ -81,7 +93,7 @@ static cs_status open_index(cs_hf *hf, const char *dir, cs_error *err)
     size_t len;
     cs_st_index index;
     CS_TRY(cs_hf_path(path, sizeof path, dir, "model.safetensors.index.json", err));
-    CS_TRY(cs_io_read_all(path, JSON_LIMIT, &text, &len, err));
+    CS_TRY(cs_io_read_all(path, CS_LIMIT_JSON_BYTES, &text, &len, err));
     cs_status s = cs_st_index_init(&index, (const char *)text, len, path, err);
     cs_free(text);
     CS_TRY(s);

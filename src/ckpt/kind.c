@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
@@ -14,8 +15,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { JSON_MAX = 256 << 20 };
 
 const char *cs_kind_text(cs_kind kind)
 {
@@ -53,7 +52,7 @@ bool cs_kind_idx_prefix(const char *path, char *buf, size_t n)
 static cs_status kind_of_json(const cs_map *map, cs_kind *out, cs_error *err)
 {
     json_t *tree;
-    if (map->size > JSON_MAX)
+    if (map->size > CS_LIMIT_JSON_BYTES)
         return cs_fail(err, CS_E_FORMAT, "%s: starts like JSON but has %zu bytes, more than any JSON file this program reads", map->path, map->size);
     CS_TRY(cs_json_parse((const char *)map->data, map->size, map->path, &tree, err));
     const json_t *model = json_object_get(tree, "model");

@@ -2,6 +2,7 @@
 #include "ckpt/manifest.h"
 
 #include "base/io.h"
+#include "fmt/limits.h"
 #include "ckpt/hf.h"
 #include "fmt/json.h"
 
@@ -186,7 +187,7 @@ static bool safe_name(const char *name)
 {
     if (strncmp(name, "trainer/", 8) == 0)
         name += 8;
-    return *name && *name != '.' && strlen(name) < 256 && !strchr(name, '/');
+    return *name && *name != '.' && strlen(name) <= CS_LIMIT_MANIFEST_NAME && !strchr(name, '/');
 }
 
 static cs_status get_size(const json_t *o, const char *key, const char *name, size_t *out, cs_error *err)
@@ -266,6 +267,8 @@ static cs_status parse_tree(cs_manifest *m, const json_t *tree, const char *name
     const json_t *files = json_object_get(tree, "files");
     if (!json_is_array(files))
         return cs_fail(err, CS_E_FORMAT, "%s: no \"files\"", name);
+    if (json_array_size(files) > CS_LIMIT_MANIFEST_FILES)
+        return cs_fail(err, CS_E_FORMAT, "%s: expected at most %d \"files\", found %zu", name, CS_LIMIT_MANIFEST_FILES, json_array_size(files));
     for (size_t i = 0; i < json_array_size(files); i++)
         CS_TRY(parse_file(m, json_array_get(files, i), name, err));
     return CS_OK;

@@ -2,6 +2,7 @@
 #include "ckpt/manifest.h"
 
 #include "base/io.h"
+#include "fmt/limits.h"
 #include "ckpt/hf.h"
 
 #include <inttypes.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
-
-enum { LIMIT = 1 << 30 };
 
 cs_status cs_manifest_load(cs_manifest *m, const char *dir, bool *present, cs_error *err)
 {
@@ -22,7 +21,7 @@ cs_status cs_manifest_load(cs_manifest *m, const char *dir, bool *present, cs_er
     CS_TRY(cs_hf_path(path, sizeof path, dir, CS_MANIFEST_NAME, err));
     if (cs_io_kind(path, NULL) == CS_FILE_NONE)
         return CS_OK;
-    CS_TRY(cs_io_read_all(path, LIMIT, &text, &len, err));
+    CS_TRY(cs_io_read_all(path, CS_LIMIT_JSON_BYTES, &text, &len, err));
     cs_status s = cs_manifest_parse(m, (const char *)text, len, path, err);
     cs_free(text);
     *present = s == CS_OK;

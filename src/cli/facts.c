@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/kind.h"
@@ -16,8 +17,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { JSON_MAX = 256 << 20 };
 
 typedef struct facts {
     json_t *o;
@@ -94,7 +93,7 @@ static cs_status facts_index(facts *f, const char *path, cs_error *err)
     uint8_t *text;
     size_t len;
     cs_st_index index;
-    CS_TRY(cs_io_read_all(path, JSON_MAX, &text, &len, err));
+    CS_TRY(cs_io_read_all(path, CS_LIMIT_JSON_BYTES, &text, &len, err));
     cs_status s = cs_st_index_init(&index, (const char *)text, len, path, err);
     cs_free(text);
     CS_TRY(s);
@@ -130,7 +129,7 @@ static cs_status facts_config(facts *f, const char *path, cs_error *err)
 {
     json_t *tree;
     cs_spec spec;
-    CS_TRY(cs_json_load(path, JSON_MAX, &tree, err));
+    CS_TRY(cs_json_load(path, CS_LIMIT_JSON_BYTES, &tree, err));
     cs_status s = cs_spec_from_json(&spec, tree, path, err);
     json_decref(tree);
     if (s == CS_OK)
@@ -154,7 +153,7 @@ static cs_status facts_manifest(facts *f, const char *path, cs_error *err)
     cs_manifest m;
     uint8_t *text;
     size_t len;
-    CS_TRY(cs_io_read_all(path, JSON_MAX, &text, &len, err));
+    CS_TRY(cs_io_read_all(path, CS_LIMIT_JSON_BYTES, &text, &len, err));
     cs_status s = cs_manifest_parse(&m, (const char *)text, len, path, err);
     cs_free(text);
     CS_TRY(s);
@@ -236,7 +235,7 @@ static cs_status facts_json(facts *f, const char *path, cs_error *err)
 {
     json_t *tree, *value, *keys = json_array();
     const char *key;
-    cs_status s = cs_json_load(path, JSON_MAX, &tree, err);
+    cs_status s = cs_json_load(path, CS_LIMIT_JSON_BYTES, &tree, err);
     if (s == CS_OK) {
         json_object_foreach(tree, key, value) {
             add(f, keys, json_string(key));
@@ -277,7 +276,7 @@ static cs_status facts_state(facts *f, const char *dir, cs_error *err)
     json_t *state, *value, *shown = json_object();
     const char *key;
     CS_TRY(cs_hf_path(path, sizeof path, dir, "trainer/state.json", err));
-    cs_status s = cs_io_kind(path, NULL) == CS_FILE_REGULAR ? cs_json_load(path, JSON_MAX, &state, err) : CS_E_IO;
+    cs_status s = cs_io_kind(path, NULL) == CS_FILE_REGULAR ? cs_json_load(path, CS_LIMIT_JSON_BYTES, &state, err) : CS_E_IO;
     if (s == CS_OK) {
         json_object_foreach(state, key, value) {
             if (!json_is_object(value) && !json_is_array(value))

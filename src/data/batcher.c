@@ -33,9 +33,9 @@ cs_status cs_batcher_create(const cs_dataset *d, const cs_data_config *cfg, int6
     cs_batcher *b = cs_calloc(1, sizeof *b);
     if (b)
         *b = (cs_batcher){.d = d, .cfg = *cfg, .vocab = vocab, .dp_rank = dp_rank, .dp_size = dp_size, .epoch = -1};
-    bool ok = b && (b->row = cs_malloc(((size_t)cfg->seq_length + 1) * sizeof *b->row));
+    bool ok = b && (b->row = cs_calloc((size_t)cfg->seq_length + 1, sizeof *b->row));
     if (ok && cfg->dataloader_type == CS_LOADER_CYCLIC)
-        ok = (b->order = cs_malloc(((size_t)(cs_dataset_size(d) / dp_size) + 1) * sizeof *b->order)) != NULL;
+        ok = (b->order = cs_calloc((size_t)(cs_dataset_size(d) / dp_size) + 1, sizeof *b->order)) != NULL;
     if (!ok) {
         cs_batcher_destroy(b);
         return cs_fail_nomem(err, ((size_t)cfg->seq_length + 1) * sizeof *b->row, "a batch");
@@ -72,7 +72,7 @@ static cs_status slot_get(cs_batcher *b, int64_t index, int64_t mbs, slot **out,
     size_t rows, bytes;
     CS_ASSERT(index >= 0 && mbs >= 1);
     if (index >= b->n_slots) {
-        slot *more = cs_realloc(b->slots, (size_t)(index + 1) * sizeof *more);
+        slot *more = cs_realloc_array(b->slots, (size_t)index + 1, sizeof *more);
         if (!more)
             return cs_fail_nomem(err, (size_t)(index + 1) * sizeof *more, "batches");
         memset(more + b->n_slots, 0, (size_t)(index + 1 - b->n_slots) * sizeof *more);

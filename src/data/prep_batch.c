@@ -50,7 +50,7 @@ cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int6
 {
     if (b->n == b->cap) {
         size_t cap = b->cap ? b->cap * 2 : 64;
-        cs_prep_record *more = cs_realloc(b->records, cap * sizeof *more);
+        cs_prep_record *more = cs_realloc_array(b->records, cap, sizeof *more);
         if (!more)
             return cs_fail_nomem(err, cap * sizeof *more, "a batch of texts");
         b->records = more;
@@ -80,7 +80,7 @@ static cs_status add_document(cs_prep_batch *b, const cs_prep_config *cfg, size_
     CS_TRY(cs_ids_check(&o->ids, err));
     if (o->n == o->cap) {
         size_t cap = o->cap ? o->cap * 2 : 64;
-        int64_t *more = cs_realloc(o->length, cap * sizeof *more);
+        int64_t *more = cs_realloc_array(o->length, cap, sizeof *more);
         if (!more)
             return cs_fail_nomem(err, cap * sizeof *more, "a batch of texts");
         o->length = more;

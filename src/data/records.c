@@ -2,6 +2,7 @@
 #include "data/records.h"
 
 #include "base/mem.h"
+#include "fmt/limits.h"
 #include "data/inputs.h"
 #include "data/stream.h"
 #include "fmt/json.h"
@@ -27,9 +28,9 @@ static cs_status more(cs_records *r, cs_error *err)
         r->len -= r->at;
         r->at = 0;
     }
-    if (r->len > CS_RECORD_LIMIT)
-        return cs_fail(err, CS_E_FORMAT, "%s:%lld: a record of more than %zu bytes; split it, or set line breaks", cs_stream_name(r->stream),
-                       (long long)r->line, CS_RECORD_LIMIT);
+    if (r->len > CS_LIMIT_RECORD_BYTES)
+        return cs_fail(err, CS_E_FORMAT, "%s:%lld: a record of more than %d bytes; split it, or set line breaks", cs_stream_name(r->stream),
+                       (long long)r->line, CS_LIMIT_RECORD_BYTES);
     if (r->cap - r->len < CHUNK) {
         size_t cap = r->cap * 2 > r->len + CHUNK ? r->cap * 2 : r->len + CHUNK;
         char *bigger = cs_realloc(r->buf, cap);

@@ -1,12 +1,11 @@
 /* The records of one input file: lines of text, the whole text, lines of JSON, or the elements of one JSON array. The text of a record is handed
  * out as it stands in the file (JSON is parsed by who needs it), so that cutting is cheap and one bad record does not hide the next.
- * Memory: the longest record, at most CS_RECORD_LIMIT bytes. */
+ * Memory: the longest record, at most CS_LIMIT_RECORD_BYTES bytes. */
 #ifndef CS_DATA_RECORDS_H
 #define CS_DATA_RECORDS_H
 
 #include "base/error.h"
 
-#define CS_RECORD_LIMIT ((size_t)1 << 30)
 
 typedef enum cs_record_kind {
     CS_RECORD_AUTO,  /* by the name (.txt; .json, .jsonl), else by the first bytes */

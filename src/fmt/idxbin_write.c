@@ -98,8 +98,7 @@ static cs_status reserve(void **p, int64_t n, int64_t *cap, size_t size, cs_erro
     if (n < *cap)
         return CS_OK;
     int64_t more = *cap ? *cap * 2 : 1024;
-    size_t bytes;
-    void *q = cs_mul_checked((size_t)more, size, &bytes) ? cs_realloc(*p, bytes) : NULL;
+    void *q = cs_realloc_array(*p, (size_t)more, size);
     if (!q)
         return cs_fail_nomem(err, (size_t)more * size, "the index of an output file");
     *p = q;
@@ -146,8 +145,7 @@ cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err)
     bool first = !documents;
     int64_t cap = first ? w->n_doc + 1024 : w->cap_doc;
     if (first) {
-        size_t bytes;
-        documents = cs_mul_checked((size_t)cap, sizeof *w->documents, &bytes) ? cs_malloc(bytes) : NULL;
+        documents = cs_realloc_array(NULL, (size_t)cap, sizeof *w->documents);
         if (!documents)
             return cs_fail_nomem(err, (size_t)cap * sizeof *w->documents, "the index of an output file");
         w->cap_doc = cap;

@@ -14,6 +14,7 @@ enum {
     /* safetensors */
     CS_LIMIT_ST_HEADER = 100000000,    /* the format's own limit */
     CS_LIMIT_ST_RANK = 8,
+    CS_LIMIT_SHARDS = 1 << 16,
     CS_LIMIT_SHARD_NAME = 200,         /* bytes of a shard's file name in an index */
 
     /* tokenizers */
@@ -23,14 +24,22 @@ enum {
     CS_LIMIT_LLAMA2C_TOKEN = 512,      /* one token of a llama2.c tokenizer */
     CS_LIMIT_CHARSMAP_BYTES = 16 << 20, /* a SentencePiece normaliser */
 
-    /* models */
-    CS_LIMIT_DIM = 1 << 24,            /* width, vocabulary, heads, positions of a llama2.c model */
+    /* models: config.json and llama2.c headers */
+    CS_LIMIT_DIM = 1 << 24,            /* width, feed-forward width, vocabulary; heads and positions of a llama2.c model */
     CS_LIMIT_LAYERS = 4096,
+    CS_LIMIT_HEADS = 1 << 16,
+    CS_LIMIT_HEAD_DIM = 256,
+    CS_LIMIT_POSITIONS = 1 << 26,
 
     /* npy: header text */
     CS_LIMIT_NPY_HEADER = 1 << 16,
 
+    /* texts: one line, array element or document */
+    CS_LIMIT_RECORD_BYTES = 1 << 30,
+
     /* checkpoints */
+    CS_LIMIT_COPIED_BYTES = 1 << 30,   /* a tokenizer file that goes along into a checkpoint */
+    CS_LIMIT_MANIFEST_FILES = CS_LIMIT_SHARDS + 64,
     CS_LIMIT_MANIFEST_NAME = 255,      /* bytes of a file name in a manifest */
 };
 

@@ -39,7 +39,7 @@ static cs_status read_token(const uint8_t *bytes, size_t len, size_t *at, size_t
 
 cs_status cs_llama2c_tok_parse(const uint8_t *bytes, size_t len, const char *name, cs_llama2c_tok *out, cs_error *err)
 {
-    size_t at = 4, n = 0, size;
+    size_t at = 4, n = 0;
     cs_llama2c_token t = {0};
     *out = (cs_llama2c_tok){0};
     if (len < 4)
@@ -54,7 +54,8 @@ cs_status cs_llama2c_tok_parse(const uint8_t *bytes, size_t len, const char *nam
     }
     if (n < N_FIXED || n > CS_LIMIT_PIECES)
         return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected %d to %d tokens, found %zu", name, at, N_FIXED, CS_LIMIT_PIECES, n);
-    if (!cs_mul_checked(n, sizeof *out->tokens, &size) || !(out->tokens = cs_malloc(size)))
+    out->tokens = cs_realloc_array(NULL, n, sizeof *out->tokens);
+    if (!out->tokens)
         return cs_fail_nomem(err, n * sizeof *out->tokens, "the tokens of a tokenizer");
     at = 4;
     for (out->n_tokens = 0; out->n_tokens < n; out->n_tokens++)

@@ -383,13 +383,11 @@ static cs_status read_entries(reader *r, cs_safetensors *st)
 {
     cs_json_scan *s = &r->scan;
     bool metadata = false;
-    size_t bytes;
-    bool fits = cs_mul_checked(r->n_names + 1, sizeof *st->tensor, &bytes);
-    st->tensor = fits ? cs_malloc(bytes) : NULL;
+    st->tensor = cs_realloc_array(NULL, r->n_names + 1, sizeof *st->tensor);
     st->by_name = cs_calloc(r->n_names + 1, sizeof *st->by_name);
     st->names = r->text = cs_malloc(r->n_text + 1);
     if (!st->tensor || !st->by_name || !st->names)
-        return cs_fail_nomem(r->err, fits ? bytes : SIZE_MAX, r->name);
+        return cs_fail_nomem(r->err, (r->n_names + 1) * sizeof *st->tensor, r->name);
     *s = start_scan(r);
     CS_TRY(cs_json_scan_next(s, r->err));
     for (;;) {

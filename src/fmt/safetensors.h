@@ -76,7 +76,8 @@ typedef struct cs_st_plan {
 } cs_st_plan;
 
 /* Lays entries[0..n) out in files of at most max_shard_bytes of data each (a larger tensor gets a file of its own; 0 = one file), filled in the
- * order given, as Hugging Face does. Metadata is {"format":"pt"}. CS_E_FORMAT on a duplicate name or an overflow, CS_E_NOMEM. */
+ * order given, as Hugging Face does. Metadata is {"format":"pt"}. CS_E_FORMAT on a duplicate name or an overflow, CS_E_USAGE for more than
+ * CS_LIMIT_SHARDS files, CS_E_NOMEM. */
 cs_status cs_st_plan_init(cs_st_plan *plan, const cs_st_entry *entries, size_t n, const char *base, size_t max_shard_bytes, cs_error *err);
 void cs_st_plan_release(cs_st_plan *plan);
 

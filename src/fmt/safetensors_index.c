@@ -26,6 +26,8 @@ static cs_status index_files(cs_st_index *index, const char *name, cs_error *err
         if (!file || json_string_length(value) != strlen(file) || !plain_name(file))
             s = cs_fail(err, CS_E_FORMAT, "%s: \"weight_map\": expected a plain file name of at most %d bytes for \"%.200s\", found %.200s%s%s", name,
                         CS_LIMIT_SHARD_NAME, key, file ? "\"" : "no string", file ? file : "", file ? "\"" : "");
+        else if (!json_object_get(seen, file) && index->n_files == CS_LIMIT_SHARDS)
+            s = cs_fail(err, CS_E_FORMAT, "%s: \"weight_map\": expected at most %d files, found more", name, CS_LIMIT_SHARDS);
         else if (!json_object_get(seen, file)) {
             index->file[index->n_files++] = file;
             if (json_object_set_new(seen, file, json_true()) != 0)

@@ -63,6 +63,9 @@ static cs_status assign_files(cs_st_plan *plan, size_t max_shard_bytes, cs_error
         if (!cs_add_checked(used, e->bytes, &used) || !cs_add_checked(plan->total_bytes, e->bytes, &plan->total_bytes))
             return cs_fail(err, CS_E_FORMAT, "tensor \"%s\": the sizes of all tensors overflow", e->name);
     }
+    if (file >= CS_LIMIT_SHARDS)
+        return cs_fail(err, CS_E_USAGE, "shards of at most %zu bytes make %zu files, more than %d; choose larger ones", max_shard_bytes, file + 1,
+                       CS_LIMIT_SHARDS);
     plan->n_files = file + 1;
     return CS_OK;
 }

@@ -237,7 +237,7 @@ static cs_status parse_model(cs_wire w, cs_spm *out, cs_error *err)
 {
     cs_wire_field f;
     bool more;
-    size_t n = 0, bytes;
+    size_t n = 0;
     special_id ids[4] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
     for (cs_wire count = w;;) {
         CS_TRY(cs_wire_next(&count, &f, &more, err));
@@ -250,7 +250,8 @@ static cs_status parse_model(cs_wire w, cs_spm *out, cs_error *err)
     if (n == 0 || n > CS_LIMIT_PIECES)
         return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected 1 to %d pieces, found %zu; not a SentencePiece model", w.name, w.end,
                        CS_LIMIT_PIECES, n);
-    if (!cs_mul_checked(n, sizeof *out->pieces, &bytes) || !(out->pieces = cs_malloc(bytes)))
+    out->pieces = cs_realloc_array(NULL, n, sizeof *out->pieces);
+    if (!out->pieces)
         return cs_fail_nomem(err, n * sizeof *out->pieces, "the pieces of a tokenizer");
     for (;;) {
         CS_TRY(cs_wire_next(&w, &f, &more, err));

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "fmt/limits.h"
 #include "ckpt/ckpt.h"
 #include "fmt/json.h"
 
@@ -19,7 +20,7 @@ const cs_option cs_engine_option_rows[] = {
 #undef AT
 const size_t cs_engine_n_option_rows = sizeof cs_engine_option_rows / sizeof *cs_engine_option_rows;
 
-enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16, DTYPE_F64, JSON_LIMIT = 16 << 20 };
+enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16, DTYPE_F64 };
 
 static cs_dtype choose_dtype(int asked, cs_dtype stored)
 {
@@ -59,7 +60,7 @@ static cs_status load_optional(const char *dir, const char *file, char *name, si
     int n = snprintf(name, size, "%s/%s", dir, file);
     if (n < 0 || (size_t)n >= size)
         return cs_fail(err, CS_E_IO, "%s/%s: path too long", dir, file);
-    return cs_io_kind(name, NULL) == CS_FILE_NONE ? CS_OK : cs_json_load(name, JSON_LIMIT, out, err);
+    return cs_io_kind(name, NULL) == CS_FILE_NONE ? CS_OK : cs_json_load(name, CS_LIMIT_CONFIG_BYTES, out, err);
 }
 
 static cs_status read_special(cs_engine *e, cs_error *err)

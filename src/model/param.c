@@ -1,8 +1,10 @@
 /* The parameter table: layout, names, initial values, views. */
 #include "model/param.h"
 
+#include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "fmt/limits.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +31,9 @@ typedef struct part_size {
     cs_part part;
     int64_t rows;
 } part_size;
+
+/* The limits of a spec keep every count of elements in an int64_t: a layer has at most 7 matrices of DIM x DIM, the ends have 2. */
+_Static_assert((INT64_MAX / CS_LIMIT_DIM / CS_LIMIT_DIM - 2) / 7 >= CS_LIMIT_LAYERS, "the number of parameters could overflow");
 
 /* Fills row `index`; `present` false leaves an empty row. cols == 0 marks a 1-D parameter. */
 static void add_row(builder *b, int64_t index, bool present, int64_t layer, const part_size *parts, int n_parts, int64_t cols, cs_init_kind init,
@@ -98,7 +103,9 @@ cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precisi
 
 cs_status cs_param_table_alloc(cs_param_table *t, bool training, cs_comm *dp, cs_error *err)
 {
-    size_t store = (size_t)t->n_elements * cs_dtype_size(t->prec.store);
+    size_t store;
+    if (!cs_mul_checked((size_t)t->n_elements, cs_dtype_size(t->prec.store), &store) || store > INT64_MAX)
+        return cs_fail_nomem(err, SIZE_MAX, "the weights");
     t->store_shared = training && dp && cs_comm_size(dp) > 1;
     t->store = t->store_shared ? cs_comm_alloc(dp, (int64_t)store) : cs_alloc_aligned(store);
     if (!t->store)

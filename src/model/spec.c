@@ -3,11 +3,10 @@
 
 #include "base/mem.h"
 #include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { MAX_DIM = 1 << 24, MAX_LAYERS = 4096 };
 
 static const struct {
     const char *name;
@@ -152,16 +151,16 @@ cs_status cs_spec_check(const cs_spec *s, const char *name, cs_error *err)
 {
     cs_status status = CS_OK;
     cs_error found = {0};
-    need(s->vocab_size > 0 && s->vocab_size <= MAX_DIM, name, "vocab_size must be from 1 to 2^24", s->vocab_size, &found, &status);
-    need(s->hidden > 0 && s->hidden <= MAX_DIM, name, "hidden_size must be from 1 to 2^24", s->hidden, &found, &status);
-    need(s->ffn > 0 && s->ffn <= MAX_DIM, name, "intermediate_size must be from 1 to 2^24", s->ffn, &found, &status);
-    need(s->n_layers > 0 && s->n_layers <= MAX_LAYERS, name, "num_hidden_layers must be from 1 to 4096", s->n_layers, &found, &status);
-    need(s->n_heads > 0 && s->n_heads <= 65536, name, "num_attention_heads must be from 1 to 65536", s->n_heads, &found, &status);
+    need(s->vocab_size > 0 && s->vocab_size <= CS_LIMIT_DIM, name, "vocab_size must be from 1 to 2^24", s->vocab_size, &found, &status);
+    need(s->hidden > 0 && s->hidden <= CS_LIMIT_DIM, name, "hidden_size must be from 1 to 2^24", s->hidden, &found, &status);
+    need(s->ffn > 0 && s->ffn <= CS_LIMIT_DIM, name, "intermediate_size must be from 1 to 2^24", s->ffn, &found, &status);
+    need(s->n_layers > 0 && s->n_layers <= CS_LIMIT_LAYERS, name, "num_hidden_layers must be from 1 to 4096", s->n_layers, &found, &status);
+    need(s->n_heads > 0 && s->n_heads <= CS_LIMIT_HEADS, name, "num_attention_heads must be from 1 to 65536", s->n_heads, &found, &status);
     need(s->n_kv_heads > 0 && s->n_kv_heads <= s->n_heads && s->n_heads % s->n_kv_heads == 0, name,
          "num_key_value_heads must divide num_attention_heads", s->n_kv_heads, &found, &status);
-    need(s->head_dim > 0 && s->head_dim % 2 == 0 && s->head_dim <= 256, name, "head_dim must be even and from 2 to 256", s->head_dim, &found,
-         &status);
-    need(s->max_pos > 0 && s->max_pos <= 1 << 26, name, "max_position_embeddings must be from 1 to 2^26", s->max_pos, &found, &status);
+    need(s->head_dim > 0 && s->head_dim % 2 == 0 && s->head_dim <= CS_LIMIT_HEAD_DIM, name, "head_dim must be even and from 2 to 256", s->head_dim,
+         &found, &status);
+    need(s->max_pos > 0 && s->max_pos <= CS_LIMIT_POSITIONS, name, "max_position_embeddings must be from 1 to 2^26", s->max_pos, &found, &status);
     if (!(s->norm_eps >= 0 && s->norm_eps < 1) || !(s->rope_theta > 1) || !isfinite(s->rope_theta) || !(s->init_std >= 0 && s->init_std < 100))
         status = cs_fail_also(&found, CS_E_FORMAT, "%s: rms_norm_eps %g, rope_theta %g or initializer_range %g is out of range", name, s->norm_eps,
                               s->rope_theta, s->init_std);

@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "fmt/gguf.h"
 #include "fmt/json.h"
+#include "fmt/limits.h"
 #include "fmt/llama2c_tok.h"
 #include "text/tok_config.h"
 
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_FILE = 256 << 20, MAX_CONFIG = 16 << 20, MAX_PATH = 4096 };
+enum { MAX_PATH = 4096 };
 
 typedef enum tok_kind { TOK_SPM, TOK_LLAMA2C, TOK_JSON, TOK_GPT2, TOK_GGUF } tok_kind;
 
@@ -105,7 +106,7 @@ static cs_status load_config_file(cs_tokenizer *t, XXH3_state_t *hash, const cha
     CS_TRY(join_path(path, dir, file, err));
     if (!is_file(path))
         return CS_OK;
-    CS_TRY(take_file(t, hash, path, MAX_CONFIG, &f, err));
+    CS_TRY(take_file(t, hash, path, CS_LIMIT_CONFIG_BYTES, &f, err));
     *name = f.path;
     cs_status status = cs_json_parse_config((const char *)f.data, f.size, path, out, err);
     drop_file(&f);
@@ -122,7 +123,7 @@ static cs_status is_aquila(const char *dir, bool *yes, cs_error *err)
     cs_error why = {0};
     *yes = false;
     CS_TRY(join_path(path, dir, "config.json", err));
-    cs_status status = is_file(path) ? cs_json_load(path, MAX_CONFIG, &tree, &why) : CS_E_IO;
+    cs_status status = is_file(path) ? cs_json_load(path, CS_LIMIT_CONFIG_BYTES, &tree, &why) : CS_E_IO;
     if (status == CS_E_NOMEM)
         return cs_fail(err, CS_E_NOMEM, "%s", why.msg);
     const char *type = json_string_value(json_object_get(tree, "model_type"));
@@ -293,9 +294,9 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
     }
     CS_TRY(take_gguf(t, hash, file, &files[0], &gguf, err));
     if (!gguf)
-        CS_TRY(take_file(t, hash, file, MAX_FILE, &files[0], err));
+        CS_TRY(take_file(t, hash, file, CS_LIMIT_TOKENIZER_BYTES, &files[0], err));
     if (merges[0])
-        CS_TRY(take_file(t, hash, merges, MAX_FILE, &files[1], err));
+        CS_TRY(take_file(t, hash, merges, CS_LIMIT_TOKENIZER_BYTES, &files[1], err));
     if (gguf)
         kind = TOK_GGUF;
     else if (merges[0])

@@ -2,6 +2,7 @@
 #include "train/config.h"
 
 #include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <stdio.h>
 
@@ -194,7 +195,7 @@ cs_status cs_train_model_spec(const cs_train_config *c, int64_t tokenizer_vocab,
 {
     if (c->model_config) {
         json_t *config;
-        CS_TRY(cs_json_load(c->model_config, 1 << 20, &config, err));
+        CS_TRY(cs_json_load(c->model_config, CS_LIMIT_CONFIG_BYTES, &config, err));
         cs_status status = cs_spec_from_json(spec, config, c->model_config, err);
         json_decref(config);
         return status;

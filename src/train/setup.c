@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <limits.h>
 #include <omp.h>
@@ -84,7 +85,7 @@ static cs_status read_state(start_point *s, cs_error *err)
     if (!s->with_trainer)
         return CS_OK;
     snprintf(path, sizeof path, "%s/trainer/state.json", s->dir);
-    CS_TRY(cs_json_load(path, 1 << 20, &s->state, err));
+    CS_TRY(cs_json_load(path, CS_LIMIT_CONFIG_BYTES, &s->state, err));
     CS_TRY(cs_train_state_from_json(s->state, path, &st, &id, err));
     s->isa = id.isa;
     s->gemm = id.gemm;
