@@ -1,8 +1,24 @@
 /* decode(encode(x)) = x. The first byte of the input is the tokenizer, the second the flags; the rest is the text. For text that is well-formed UTF-8 and
  * holds nothing that the model itself rewrites (U+2581, which SentencePiece makes a space), the text comes back byte for byte. Any bytes at all can
- * be encoded, and streamed decoding equals the whole. */
+ * be encoded, streamed decoding equals the whole, and byte ranges lie inside the text, side by side for SentencePiece. */
 // seeds: tests/fuzz/corpus/roundtrip/*
 #include "fuzz/fuzz_models.h"
+
+/* SentencePiece's pieces lie side by side and cover the text. (Of a code point in bytes the last one has the whole, the others are empty.) */
+static void check_tiles(const cs_tokenizer *t, const char *text, size_t n)
+{
+    cs_ids ids = {0}, ranges = {0};
+    cs_error err = {0};
+    int32_t at = 0;
+    FUZZ_CHECK(cs_tokenizer_encode_ranges(t, text, n, 0, &ids, &ranges, &err) == CS_OK);
+    for (size_t i = 0; i < ids.len; i++) {
+        FUZZ_CHECK(ranges.data[2 * i] == at);
+        at = ranges.data[2 * i + 1];
+    }
+    FUZZ_CHECK(at == (int32_t)n);
+    cs_ids_release(&ids);
+    cs_ids_release(&ranges);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -13,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n = size - 2;
     cs_str decoded = {0};
     fuzz_encode(model[which], text, n, flags, &decoded);
+    if (which < 2)
+        check_tiles(model[which], text, n);
     bool rewritten = memmem(text, n, "\xe2\x96\x81", 3) != NULL && which != 2;
     if (!(flags & CS_TOK_PARSE_SPECIAL) && !rewritten && cs_utf8_valid_prefix((const uint8_t *)text, n) == n) {
         if (decoded.len != n || memcmp(cs_str_cstr(&decoded), text, n) != 0)

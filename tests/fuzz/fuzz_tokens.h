@@ -24,12 +24,27 @@ static inline void fuzz_decode(const cs_tokenizer *t, const int32_t *ids, size_t
     cs_str_release(&parts);
 }
 
-/* Any bytes can be encoded; every id is one of the tokenizer's; decoding works. */
-static inline void fuzz_encode(const cs_tokenizer *t, const char *text, size_t len, int flags, cs_str *decoded)
+/* Ranges lie inside the text, and asking for them changes no id. */
+static inline void fuzz_ranges(const cs_tokenizer *t, const char *text, size_t len, int flags, const cs_ids *plain, cs_ids *ranges)
 {
     cs_ids ids = {0};
     cs_error err = {0};
+    cs_ids_clear(ranges);
+    FUZZ_CHECK(cs_tokenizer_encode_ranges(t, text, len, flags, &ids, ranges, &err) == CS_OK);
+    FUZZ_CHECK(ids.len == plain->len && ranges->len == 2 * ids.len && (ids.len == 0 || memcmp(ids.data, plain->data, ids.len * sizeof *ids.data) == 0));
+    for (size_t i = 0; i < ids.len; i++)
+        FUZZ_CHECK(ranges->data[2 * i] >= 0 && ranges->data[2 * i] <= ranges->data[2 * i + 1] && ranges->data[2 * i + 1] <= (int64_t)len);
+    cs_ids_release(&ids);
+}
+
+/* Any bytes can be encoded; every id is one of the tokenizer's; decoding works. */
+static inline void fuzz_encode(const cs_tokenizer *t, const char *text, size_t len, int flags, cs_str *decoded)
+{
+    cs_ids ids = {0}, ranges = {0};
+    cs_error err = {0};
     FUZZ_CHECK(cs_tokenizer_encode(t, text, len, flags, &ids, &err) == CS_OK);
+    fuzz_ranges(t, text, len, flags, &ids, &ranges);
+    cs_ids_release(&ranges);
     for (size_t i = 0; i < ids.len; i++)
         FUZZ_CHECK(ids.data[i] >= 0 && ids.data[i] < cs_tokenizer_vocab_size(t));
     fuzz_decode(t, ids.data, ids.len, decoded);
