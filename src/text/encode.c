@@ -36,8 +36,8 @@ static cs_span spm_range(cs_view word, size_t begin, size_t end)
 static cs_span json_range(cs_view word, size_t begin, size_t end)
 {
     if (begin == end) {
-        uint32_t at = word.from[0].begin + (uint32_t)begin;
-        return (cs_span){at, at};
+        uint32_t at = word.from[0].begin + (uint32_t)begin, last = word.from[word.len - 1].end; /* the word may be longer than its source */
+        return at < last ? (cs_span){at, at} : (cs_span){last, last};
     }
     return (cs_span){word.from[begin].begin, word.from[end - 1].end};
 }
