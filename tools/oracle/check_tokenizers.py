@@ -23,6 +23,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import sentencepiece as spm  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
+from make_tok_gguf import byte_letters  # noqa: E402
 from tok_cspeed import PARSE_SPECIAL, SPECIAL, Cspeed, Refused  # noqa: E402
 from tok_models import hf_rows, spm_rows  # noqa: E402
 from tok_strings import Strings, read_texts  # noqa: E402
@@ -44,6 +45,7 @@ class SentencePiece:
         p = pb.ModelProto()
         p.ParseFromString(m)
         self.specials += [x.piece for x in p.pieces if x.type == 4]
+        self.pieces = [x.piece.replace("\u2581", " ").encode("utf-8", "surrogatepass") for x in p.pieces if x.type in (1, 4, 5)]
 
     def encode(self, raw):
         p = self.sp.encode(raw, return_type="proto")
@@ -79,6 +81,9 @@ class HuggingFace:
         added = tok.get_added_tokens_decoder()
         self.specials = [a.content for a in added.values()]
         vocab = tok.get_vocab()
+        letters = {c: bytes([b]) for b, c in byte_letters().items()}
+        level = "ByteLevel" in json.dumps(json.loads(tok.to_str())["pre_tokenizer"])
+        self.pieces = [b"".join(letters.get(c, b"?") for c in t) if level else t.replace("\u2581", " ").encode() for t in vocab if t]
         self.gap = set(range(max(vocab.values()) + 1)) - set(vocab.values())
         self.n = max(vocab.values()) + 1
         self.favour = sorted(set(added) | {i for t, i in vocab.items() if t.startswith("<0x") or len(t) == 1 and ord(t) < 0x144 or t.startswith("\u2581")})[:600]
@@ -181,7 +186,7 @@ def show(kind, seq, pair):
 
 
 def run(name, library, cs, lib, texts, n, seed):
-    gen = Strings(f"{seed} {name}", texts, lib.specials)
+    gen = Strings(f"{seed} {name}", texts, lib.specials, lib.pieces)
     count, start = {}, time.time()
 
     def note(kind, seq, compare):
@@ -190,8 +195,8 @@ def run(name, library, cs, lib, texts, n, seed):
             small = shrink(seq, lambda s: kind in compare(cs, lib, s))
             show(f"{name} {kind}", small, compare(cs, lib, small)[kind])
 
-    for _ in range(n):
-        raw = gen.draw()
+    for i in range(n):
+        raw = gen.big() if i % 2000 == 1999 else gen.draw()
         for kind in compare_text(cs, lib, raw):
             note(kind, raw, compare_text)
         ids = gen.ids(lib.n, lib.favour)

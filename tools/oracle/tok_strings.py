@@ -70,15 +70,16 @@ def read_texts(shared, sources=SOURCES):
 
 
 class Strings:
-    """Draws texts; `specials` are the texts of the special tokens of the vocabulary under test."""
+    """Draws texts; `specials` are the texts of the special tokens of the vocabulary under test, `pieces` the bytes of its pieces."""
 
-    def __init__(self, seed, texts, specials=()):
+    def __init__(self, seed, texts, specials=(), pieces=(b"the", b" of")):
         self.r = random.Random(seed)
         self.texts = texts
+        self.pieces = pieces
         self.specials = [s for s in specials if s] or ["<s>"]
         self.kinds = [(self.uniform, 4), (self.bmp, 4), (self.block, 8), (self.compat, 6), (self.spaces, 8), (self.digits, 3), (self.run, 4), (self.special, 8),
                       (self.real, 30), (self.marks, 4), (self.jamo, 2), (self.emoji, 3), (self.rtl, 2), (self.literal, 10), (self.invalid, 5), (self.ascii, 8),
-                      (self.cases, 2), (self.noncharacter, 2)]
+                      (self.cases, 2), (self.noncharacter, 2), (self.joined, 10), (self.few_letters, 5)]
         self.funcs, self.weights = zip(*self.kinds)
 
     def cp(self, value):
@@ -147,6 +148,20 @@ class Strings:
     def rtl(self):
         return self.r.choice(RTL).encode()
 
+    def joined(self):
+        """Pieces side by side, some cut: borders that the merges may not keep."""
+        out = []
+        for _ in range(self.r.randint(1, 8)):
+            p = self.r.choice(self.pieces)
+            out.append(p[:self.r.randint(1, len(p))] if self.r.random() < 0.3 else p)
+        return b"".join(out)
+
+    def few_letters(self):
+        """Many ways to merge."""
+        letters = self.r.sample(["e", "t", "a", "n", "i", " ", "s", "r", "th", "=", "-", "\u4e2d", "\u56fd", "\u7684", "0", "1", "\u043e", "\u0627", "\u0644"],
+                                self.r.randint(2, 4))
+        return "".join(self.r.choice(letters) for _ in range(self.r.randint(2, 60))).encode()
+
     def literal(self):
         return self.r.choice(LITERALS).encode()
 
@@ -171,6 +186,17 @@ class Strings:
         if self.r.random() < 0.003:
             n = self.r.randint(30, 300)
         return b"".join(f() for f in self.r.choices(self.funcs, self.weights, k=n))
+
+    def big(self):
+        """Tens of kilobytes, most without a blank."""
+        kind = self.r.randrange(4)
+        if kind == 0:
+            return self.r.choice([b"a", b" ", b"ab", b"\xe4\xb8\xad", b"\xff", b"\n", b"the"]) * self.r.randint(3000, 12000)
+        if kind == 1:
+            return b"".join(self.few_letters() for _ in range(600)).replace(b" ", b"")
+        if kind == 2:
+            return b"".join(self.joined() for _ in range(1000))
+        return b"".join(self.draw() for _ in range(300))
 
     def ids(self, vocab, favour):
         """A random sequence of ids below `vocab`; those of `favour` come often."""
