@@ -198,6 +198,29 @@ def gguf_pair(work, path):
     return path, model
 
 
+ADDED = [AddedToken("<|a|>", special=True, normalized=False), AddedToken("<|l|>", special=True, normalized=False, lstrip=True),
+         AddedToken("<|r|>", special=True, normalized=False, rstrip=True), AddedToken("<|lr|>", special=False, normalized=False, lstrip=True, rstrip=True),
+         AddedToken("hello w", special=False, normalized=True), AddedToken("<n> x", special=True, normalized=True), AddedToken("<|a|><", special=False)]
+
+
+def with_added(tok):
+    for a in ADDED:
+        (tok.add_special_tokens if a.special else tok.add_tokens)([a])
+    return tok
+
+
+def llama_metaspace(shared, scheme):
+    """LLaMA's tokenizer.json as transformers writes it for legacy=False: no normalizer, Metaspace in front of the model."""
+    tok = Tokenizer.from_file(os.path.join(shared, "tokenizers/llama/tokenizer.json"))
+    j = json.loads(tok.to_str())
+    j["normalizer"] = None
+    for a in j["added_tokens"]:
+        a["normalized"] = False
+    tok = Tokenizer.from_str(json.dumps(j))
+    tok.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme=scheme, split=False)
+    return with_added(tok)
+
+
 def spm_rows(shared, work, texts):
     """(name, model file or (file for cspeed, model file for the library), or a function that makes it)"""
     rows = [(n, os.path.join(own_folder(work, "spm_" + n, [os.path.join(shared, "tokenizers", f)]), os.path.basename(f))) for n, f in (
@@ -231,6 +254,11 @@ def hf_rows(shared, work, texts):
     rows = [("llama.json", lambda: from_file("llama")), ("gpt2.json", lambda: from_file("gpt2")),
             ("gpt2 pair", lambda: pair("gpt2", ["<|endoftext|>"])), ("aquila pair", lambda: pair("aquila", ["<|endoftext|>"])),
             ("bloom type", lambda: built("hf_bloom", bloom(shared))), ("llama3 type", lambda: built("hf_llama3", llama3_type(shared)))]
+    rows += [("llama added", lambda: built("hf_llama_added", with_added(Tokenizer.from_file(os.path.join(T, "llama/tokenizer.json"))))),
+             ("llama meta first", lambda: built("hf_llama_first", llama_metaspace(shared, "first"))),
+             ("llama meta always", lambda: built("hf_llama_always", llama_metaspace(shared, "always"))),
+             ("gpt2 added", lambda: built("hf_gpt2_added", with_added(byte_level(*read_pair(os.path.join(T, "gpt2")), add_prefix_space=True,
+                                                                                  specials=["<|endoftext|>"]))))]
     for n in ("uni_nmt", "uni_identity_bf", "uni_nfkc_user", "uni_no_prefix"):
         rows.append((n + ".json", lambda n=n: built("hf_" + n, unigram_json(train(work, n, texts)))))
     return rows
