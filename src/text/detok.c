@@ -217,7 +217,7 @@ cs_status cs_detok_push(cs_detok *d, const cs_tokenizer *tok, int32_t id, cs_str
 {
     if (id < 0 || id >= tok->vocab.n)
         return cs_fail(err, CS_E_FORMAT, "token id %d is out of range, the vocabulary has %d", id, tok->vocab.n);
-    cs_tok_push_piece(tok, d, id, false, out);
+    cs_tok_push_piece(tok, d, id, d->keep_special, out);
     return cs_str_check(out, err);
 }
 

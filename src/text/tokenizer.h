@@ -52,6 +52,7 @@ typedef struct cs_detok {
     uint16_t n_pending;
     bool started;      /* something was written: the leading space rule has been applied */
     bool any;          /* a piece was seen */
+    bool keep_special; /* for the caller to set: special tokens become text too */
     char strip;        /* what the start of the text loses, at most n_strip times */
     uint8_t n_strip, n_stripped;
     uint8_t rule;      /* how the pending bytes become text */
