@@ -1,5 +1,6 @@
 /* GPT-2's pair of files: vocab.json {"piece": id} and merges.txt, one "a b" a line after an optional "#version" line. */
 #include "fmt/json.h"
+#include "text/merges.h"
 #include "text/tok_config.h"
 #include "text/tok_json.h"
 
@@ -7,25 +8,16 @@
 
 static cs_status read_merges(cs_tokenizer *t, cs_bytes text, const char *name, cs_error *err)
 {
-    size_t lines = 0, rank = 0, line_no = 0;
-    for (size_t i = 0; i < text.len; i++)
-        lines += text.text[i] == '\n';
-    CS_TRY(cs_bpe_init_pairs(&t->bpe, &t->mem, lines + 1, err));
-    for (size_t at = 0, end; at < text.len; at = end + 1) {
-        const char *line = text.text + at, *stop = memchr(line, '\n', text.len - at);
-        end = stop ? (size_t)(stop - text.text) : text.len;
-        size_t n = end - at;
-        line_no++;
-        n -= n > 0 && line[n - 1] == '\r';
-        if (n == 0 || (line_no == 1 && n >= 8 && memcmp(line, "#version", 8) == 0))
-            continue;
-        const char *space = memchr(line, ' ', n);
-        size_t left = space ? (size_t)(space - line) : 0;
-        if (left == 0 || left + 1 == n || memchr(space + 1, ' ', n - left - 1))
-            return cs_fail(err, CS_E_FORMAT, "%s:%zu: expected two pieces with a blank between them", name, line_no);
-        CS_TRY(cs_tok_add_merge(t, (cs_bytes){line, left}, (cs_bytes){space + 1, n - left - 1}, rank++, name, err));
+    cs_merges m = {.text = text.text, .len = text.len, .name = name};
+    cs_bytes left, right;
+    bool more = true;
+    CS_TRY(cs_bpe_init_pairs(&t->bpe, &t->mem, cs_merges_most(text.text, text.len), err));
+    for (size_t rank = 0;; rank++) {
+        CS_TRY(cs_merges_next(&m, &left, &right, &more, err));
+        if (!more)
+            return CS_OK;
+        CS_TRY(cs_tok_add_merge(t, left, right, rank, name, err));
     }
-    return CS_OK;
 }
 
 static cs_status read_vocab(cs_tokenizer *t, const json_t *vocab, const char *name, cs_error *err)
