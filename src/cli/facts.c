@@ -1,5 +1,6 @@
 /* One function per kind of file, each filling the same object. */
 #include "cli/facts.h"
+#include "cli/facts_put.h"
 
 #include "base/io.h"
 #include "base/mem.h"
@@ -8,42 +9,15 @@
 #include "ckpt/hf.h"
 #include "ckpt/kind.h"
 #include "ckpt/manifest.h"
-#include "fmt/idxbin.h"
 #include "fmt/json.h"
 #include "fmt/llama2c.h"
-#include "fmt/npy.h"
 #include "text/tokenizer.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct facts {
-    json_t *o;
-    bool failed; /* out of memory on the way */
-} facts;
-
-static void put(facts *f, const char *key, json_t *value)
-{
-    f->failed |= json_object_set_new(f->o, key, value) != 0;
-}
-
-static void add(facts *f, json_t *list, json_t *value)
-{
-    f->failed |= json_array_append_new(list, value) != 0;
-}
-
-static void put_int(facts *f, const char *key, int64_t v)
-{
-    put(f, key, json_integer(v));
-}
-
-static void put_str(facts *f, const char *key, const char *v)
-{
-    put(f, key, v ? json_string(v) : json_null());
-}
-
-static json_t *shape_of(facts *f, int ndim, const int64_t *shape)
+static json_t *shape_of(cs_facts *f, int ndim, const int64_t *shape)
 {
     json_t *a = json_array();
     for (int i = 0; i < ndim; i++)
@@ -51,7 +25,7 @@ static json_t *shape_of(facts *f, int ndim, const int64_t *shape)
     return a;
 }
 
-static void put_tensors(facts *f, const cs_hf *hf)
+static void put_tensors(cs_facts *f, const cs_hf *hf)
 {
     json_t *list = json_array(), *types = json_object();
     int64_t elements = 0;
@@ -76,7 +50,7 @@ static void put_tensors(facts *f, const cs_hf *hf)
     put(f, "tensors", list);
 }
 
-static cs_status facts_safetensors(facts *f, const char *path, cs_error *err)
+static cs_status facts_safetensors(cs_facts *f, const char *path, cs_error *err)
 {
     cs_hf hf;
     CS_TRY(cs_hf_init(&hf, path, err));
@@ -88,7 +62,7 @@ static cs_status facts_safetensors(facts *f, const char *path, cs_error *err)
     return CS_OK;
 }
 
-static cs_status facts_index(facts *f, const char *path, cs_error *err)
+static cs_status facts_index(cs_facts *f, const char *path, cs_error *err)
 {
     uint8_t *text;
     size_t len;
@@ -107,7 +81,7 @@ static cs_status facts_index(facts *f, const char *path, cs_error *err)
     return CS_OK;
 }
 
-static void put_spec(facts *f, const cs_spec *s)
+static void put_spec(cs_facts *f, const cs_spec *s)
 {
     put_str(f, "model_type", s->family->name);
     put_int(f, "parameters", cs_spec_n_params(s));
@@ -125,19 +99,28 @@ static void put_spec(facts *f, const cs_spec *s)
     put_str(f, "dtype", cs_dtype_name(s->dtype));
 }
 
-static cs_status facts_config(facts *f, const char *path, cs_error *err)
+/* Sizes of a model, or of a family that is not known what its config.json says. */
+static cs_status facts_config(cs_facts *f, const char *path, cs_error *err)
 {
     json_t *tree;
     cs_spec spec;
     CS_TRY(cs_json_load(path, CS_LIMIT_JSON_BYTES, &tree, err));
-    cs_status s = cs_spec_from_json(&spec, tree, path, err);
+    const char *type = json_string_value(json_object_get(tree, "model_type"));
+    cs_status s = CS_OK;
+    if (json_is_object(tree) && !cs_family_of(tree) && (type || json_object_get(tree, "architectures"))) {
+        put_str(f, "model_type", type);
+        put_str(f, "note", "not a family that this version runs");
+        put(f, "members", cs_facts_members(f, tree));
+    } else {
+        s = cs_spec_from_json(&spec, tree, path, err);
+        if (s == CS_OK)
+            put_spec(f, &spec);
+    }
     json_decref(tree);
-    if (s == CS_OK)
-        put_spec(f, &spec);
     return s;
 }
 
-static void put_manifest(facts *f, const cs_manifest *m)
+static void put_manifest(cs_facts *f, const cs_manifest *m)
 {
     json_t *files = json_array();
     put_int(f, "iteration", m->iteration);
@@ -148,7 +131,7 @@ static void put_manifest(facts *f, const cs_manifest *m)
     put(f, "files", files);
 }
 
-static cs_status facts_manifest(facts *f, const char *path, cs_error *err)
+static cs_status facts_manifest(cs_facts *f, const char *path, cs_error *err)
 {
     cs_manifest m;
     uint8_t *text;
@@ -162,7 +145,7 @@ static cs_status facts_manifest(facts *f, const char *path, cs_error *err)
     return CS_OK;
 }
 
-static cs_status facts_llama2c(facts *f, const char *path, cs_error *err)
+static cs_status facts_llama2c(cs_facts *f, const char *path, cs_error *err)
 {
     static const char *const names[CS_L2C_PART_COUNT] = {"tok_embeddings", "attention_norm", "wq", "wk", "wv", "wo", "ffn_norm",
                                                          "w1", "w2", "w3", "norm", "freqs", "output"};
@@ -191,86 +174,7 @@ static cs_status facts_llama2c(facts *f, const char *path, cs_error *err)
     return s;
 }
 
-static cs_status facts_idxbin(facts *f, const char *path, cs_error *err)
-{
-    char prefix[PATH_MAX];
-    cs_idxbin d;
-    if (!cs_kind_idx_prefix(path, prefix, sizeof prefix))
-        return cs_fail(err, CS_E_IO, "%s: its .idx is missing", path);
-    CS_TRY(cs_idxbin_init(&d, prefix, err));
-    int64_t shortest = d.idx.n_seq ? INT64_MAX : 0, longest = 0;
-    for (int64_t i = 0; i < d.idx.n_seq; i++) {
-        int64_t n = cs_idx_length(&d.idx, i);
-        shortest = n < shortest ? n : shortest;
-        longest = n > longest ? n : longest;
-    }
-    put_str(f, "dtype", cs_dtype_name(d.idx.dtype));
-    put_int(f, "sequences", d.idx.n_seq);
-    put_int(f, "documents", d.idx.n_doc - 1);
-    put_int(f, "tokens", d.idx.n_tokens);
-    put_int(f, "shortest_sequence", shortest);
-    put_int(f, "longest_sequence", longest);
-    put_int(f, "bin_bytes", (int64_t)d.bin_map.size);
-    put_int(f, "idx_bytes", (int64_t)d.idx_map.size);
-    cs_idxbin_release(&d);
-    return CS_OK;
-}
-
-static cs_status facts_npy(facts *f, const char *path, cs_error *err)
-{
-    cs_map map;
-    cs_npy a;
-    CS_TRY(cs_map_init(&map, path, err));
-    cs_status s = cs_npy_parse(&a, map.data, map.size, path, err);
-    if (s == CS_OK) {
-        put_str(f, "dtype", cs_dtype_name(a.dtype));
-        put(f, "shape", shape_of(f, a.ndim, a.shape));
-        put_int(f, "bytes", (int64_t)map.size);
-    }
-    cs_map_release(&map);
-    return s;
-}
-
-static cs_status facts_json(facts *f, const char *path, cs_error *err)
-{
-    json_t *tree, *value, *keys = json_array();
-    const char *key;
-    cs_status s = cs_json_load(path, CS_LIMIT_JSON_BYTES, &tree, err);
-    if (s == CS_OK) {
-        json_object_foreach(tree, key, value) {
-            add(f, keys, json_string(key));
-        }
-        put(f, "keys", json_incref(keys));
-        json_decref(tree);
-    }
-    json_decref(keys);
-    return s;
-}
-
-static void put_tokenizer(facts *f, const cs_tokenizer *t)
-{
-    json_t *files = json_array();
-    for (size_t i = 0; i < cs_tokenizer_n_files(t); i++) {
-        const char *path = cs_tokenizer_file(t, i), *slash = strrchr(path, '/');
-        add(f, files, json_string(slash ? slash + 1 : path));
-    }
-    json_t *ids = json_pack("{s:i, s:i, s:i, s:i}", "bos", (int)cs_tokenizer_bos(t), "eos", (int)cs_tokenizer_eos(t), "unk",
-                            (int)cs_tokenizer_unk(t), "pad", (int)cs_tokenizer_pad(t));
-    put_int(f, "tokenizer_vocab_size", cs_tokenizer_vocab_size(t));
-    put(f, "tokenizer_ids", ids);
-    put(f, "tokenizer_files", files);
-}
-
-static cs_status facts_tokenizer(facts *f, const char *path, cs_error *err)
-{
-    cs_tokenizer *t;
-    CS_TRY(cs_tokenizer_create(path, &t, err));
-    put_tokenizer(f, t);
-    cs_tokenizer_destroy(t);
-    return CS_OK;
-}
-
-static cs_status facts_state(facts *f, const char *dir, cs_error *err)
+static cs_status facts_state(cs_facts *f, const char *dir, cs_error *err)
 {
     char path[PATH_MAX];
     json_t *state, *value, *shown = json_object();
@@ -289,22 +193,22 @@ static cs_status facts_state(facts *f, const char *dir, cs_error *err)
     return CS_OK;
 }
 
-static cs_status facts_folder(facts *f, const char *dir, cs_error *err)
+static cs_status facts_folder(cs_facts *f, const char *dir, cs_error *err)
 {
-    cs_spec spec;
+    char path[PATH_MAX];
     cs_hf hf;
     cs_manifest m;
     cs_tokenizer *t;
     bool present;
-    CS_TRY(cs_ckpt_read_spec(dir, &spec, err));
-    put_spec(f, &spec);
+    CS_TRY(cs_hf_path(path, sizeof path, dir, "config.json", err));
+    CS_TRY(facts_config(f, path, err));
     CS_TRY(cs_manifest_load(&m, dir, &present, err));
     if (present)
         put_manifest(f, &m);
     cs_manifest_release(&m);
     CS_TRY(facts_state(f, dir, err));
     if (cs_tokenizer_create(dir, &t, NULL) == CS_OK) {
-        put_tokenizer(f, t);
+        cs_facts_put_tokenizer(f, t);
         cs_tokenizer_destroy(t);
     }
     CS_TRY(cs_hf_init(&hf, dir, err));
@@ -313,7 +217,7 @@ static cs_status facts_folder(facts *f, const char *dir, cs_error *err)
     return CS_OK;
 }
 
-static cs_status facts_run(facts *f, const char *run_dir, cs_error *err)
+static cs_status facts_run(cs_facts *f, const char *run_dir, cs_error *err)
 {
     char **names, path[PATH_MAX], *dir;
     size_t n;
@@ -342,14 +246,34 @@ static cs_status facts_run(facts *f, const char *run_dir, cs_error *err)
 
 cs_status cs_facts_of(const char *path, json_t **out_create, cs_error *err)
 {
-    static cs_status (*const fill[CS_KIND_COUNT])(facts *, const char *, cs_error *) = {
-        [CS_KIND_RUN] = facts_run,         [CS_KIND_CHECKPOINT] = facts_folder, [CS_KIND_HF] = facts_folder,
-        [CS_KIND_TOKENIZER] = facts_tokenizer, [CS_KIND_SAFETENSORS] = facts_safetensors, [CS_KIND_ST_INDEX] = facts_index,
-        [CS_KIND_CONFIG] = facts_config,   [CS_KIND_MANIFEST] = facts_manifest, [CS_KIND_LLAMA2C] = facts_llama2c,
-        [CS_KIND_IDXBIN] = facts_idxbin,   [CS_KIND_NPY] = facts_npy,           [CS_KIND_JSON] = facts_json};
+    static cs_facts_fn *const fill[CS_KIND_COUNT] = {
+        [CS_KIND_RUN] = facts_run,
+        [CS_KIND_CHECKPOINT] = facts_folder,
+        [CS_KIND_HF] = facts_folder,
+        [CS_KIND_TOKENIZER] = cs_facts_tokenizer,
+        [CS_KIND_SAFETENSORS] = facts_safetensors,
+        [CS_KIND_ST_INDEX] = facts_index,
+        [CS_KIND_CONFIG] = facts_config,
+        [CS_KIND_MANIFEST] = facts_manifest,
+        [CS_KIND_TOK_CONFIG] = cs_facts_tok_config,
+        [CS_KIND_VOCAB] = cs_facts_vocab,
+        [CS_KIND_MERGES] = cs_facts_merges,
+        [CS_KIND_GGUF] = cs_facts_gguf,
+        [CS_KIND_LLAMA2C] = facts_llama2c,
+        [CS_KIND_IDXBIN] = cs_facts_idxbin,
+        [CS_KIND_NPY] = cs_facts_npy,
+        [CS_KIND_METRICS] = cs_facts_metrics,
+        [CS_KIND_TFEVENTS] = cs_facts_tfevents,
+        [CS_KIND_JSONL] = cs_facts_jsonl,
+        [CS_KIND_TEXT] = cs_facts_text_file,
+        [CS_KIND_JSON] = cs_facts_json,
+        [CS_KIND_TORCH] = cs_facts_unread,
+        [CS_KIND_ZIP] = cs_facts_unread,
+        [CS_KIND_PARQUET] = cs_facts_parquet,
+    };
     cs_kind kind;
     CS_TRY(cs_kind_of(path, &kind, err));
-    facts f = {.o = json_object()};
+    cs_facts f = {.o = json_object()};
     if (!f.o)
         return cs_fail_nomem(err, 64, path);
     put_str(&f, "path", path);

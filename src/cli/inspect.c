@@ -62,6 +62,7 @@ static void put_value(cs_str *s, const json_t *v)
 static void print_table(const json_t *list)
 {
     size_t width[16] = {0}, i, c;
+    bool text[16] = {false}; /* a column with anything but whole numbers stands to the left */
     cs_str cell = {0};
     json_t *row, *value;
     const char *key;
@@ -71,6 +72,7 @@ static void print_table(const json_t *list)
             cs_str_clear(&cell);
             put_value(&cell, value);
             width[c] = cell.len > width[c] ? cell.len : width[c];
+            text[c] |= !json_is_integer(value);
             c += c < 15;
         }
     }
@@ -80,8 +82,7 @@ static void print_table(const json_t *list)
         json_object_foreach(row, key, value) {
             cs_str_clear(&cell);
             put_value(&cell, value);
-            bool number = json_is_integer(value);
-            printf(" %*s", number ? (int)width[c] : c + 1 < json_object_size(row) ? -(int)width[c] : 0, cs_str_cstr(&cell));
+            printf(" %*s", !text[c] ? (int)width[c] : c + 1 < json_object_size(row) ? -(int)width[c] : 0, cs_str_cstr(&cell));
             c += c < 15;
         }
         printf("\n");

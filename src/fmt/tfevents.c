@@ -1,4 +1,4 @@
-/* Writer of TensorBoard event records. The protobuf messages are five fields, written directly:
+/* Writer and reader of TensorBoard event records. The protobuf messages are five fields, written directly:
  * Event {1 double wall_time, 2 int64 step, 3 string file_version, 5 Summary}, Summary {1 repeated Value},
  * Value {1 string tag, 2 float simple_value}. */
 #include "fmt/tfevents.h"
@@ -94,4 +94,40 @@ void cs_tfevents_put_scalars(cs_str *out, double wall_time, int64_t step, const 
     cs_str_release(&event);
     cs_str_release(&summary);
     cs_str_release(&value);
+}
+
+static uint64_t get_le(const uint8_t *p, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = bytes - 1; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+bool cs_tfevents_length_ok(const uint8_t *bytes)
+{
+    return masked_crc(bytes, 8) == get_le(bytes + 8, 4);
+}
+
+cs_status cs_tfevents_next(const uint8_t *bytes, size_t size, const char *name, size_t *at, size_t *from, size_t *to, bool *more, bool *cut,
+                           cs_error *err)
+{
+    size_t left = size - *at;
+    *more = *cut = false;
+    if (left == 0)
+        return CS_OK;
+    if (left < 12)
+        return *cut = true, CS_OK;
+    if (!cs_tfevents_length_ok(bytes + *at))
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: checksum of a record's length is wrong", name, *at);
+    uint64_t n = get_le(bytes + *at, 8);
+    if (left < 16 || n > left - 16)
+        return *cut = true, CS_OK;
+    *from = *at + 12;
+    *to = *from + (size_t)n;
+    if (masked_crc(bytes + *from, (size_t)n) != get_le(bytes + *to, 4))
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: checksum of a record of %zu bytes is wrong", name, *from, (size_t)n);
+    *at = *to + 4;
+    *more = true;
+    return CS_OK;
 }

@@ -25,6 +25,12 @@ static const cs_family *find_family(const char *model_type, const char *architec
     return NULL;
 }
 
+const cs_family *cs_family_of(const json_t *config)
+{
+    const json_t *list = json_object_get(config, "architectures");
+    return find_family(json_string_value(json_object_get(config, "model_type")), json_string_value(json_array_get(list, 0)));
+}
+
 static cs_status read_family(cs_spec *spec, const json_t *config, const char *name, cs_error *err)
 {
     const char *type = NULL, *architecture = NULL;
@@ -34,7 +40,7 @@ static cs_status read_family(cs_spec *spec, const json_t *config, const char *na
         architecture = json_string_value(json_array_get(list, 0));
     if (!type && !architecture)
         return cs_fail(err, CS_E_FORMAT, "%s: neither \"model_type\" nor \"architectures\" is there; expected a Hugging Face config.json", name);
-    spec->family = find_family(type, architecture);
+    spec->family = cs_family_of(config);
     if (!spec->family)
         return cs_fail(err, CS_E_FORMAT, "%s: model_type \"%s\" (%s) is not a family this version knows", name, type ? type : "?",
                        architecture ? architecture : "no architecture");

@@ -33,6 +33,8 @@ typedef struct cs_spec {
     cs_dtype dtype;        /* as stored in the files */
 } cs_spec;
 
+/* The family that a config.json names, NULL when it is none of cs_families. */
+const cs_family *cs_family_of(const json_t *config);
 /* Reads config.json (already parsed). Unknown model types, unsupported rope scaling, impossible sizes: CS_E_FORMAT naming `name` and key. */
 cs_status cs_spec_from_json(cs_spec *spec, const json_t *config, const char *name, cs_error *err);
 /* Text of a config.json that transformers loads (LlamaForCausalLM for llama). */

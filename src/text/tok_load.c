@@ -4,6 +4,7 @@
 #include "fmt/json.h"
 #include "fmt/limits.h"
 #include "fmt/llama2c_tok.h"
+#include "text/merges.h"
 #include "text/tok_config.h"
 
 #define XXH_STATIC_LINKING_ONLY /* the hash state lives on the stack */
@@ -269,11 +270,21 @@ static cs_tokenizer *new_tokenizer(void)
 static cs_status load_kind(cs_tokenizer *t, tok_kind kind, const tok_file *f, const tok_file *merges, const cs_tok_config *cfg, cs_error *err)
 {
     switch (kind) {
-    case TOK_SPM: return cs_tok_load_spm(t, f->data, f->size, f->path, cfg, err);
-    case TOK_LLAMA2C: return cs_tok_load_llama2c(t, f->data, f->size, f->path, err);
-    case TOK_GGUF: return cs_tok_load_gguf(t, f->data, f->size, f->path, err);
-    case TOK_JSON: return cs_tok_load_json(t, (const char *)f->data, f->size, f->path, cfg, err);
+    case TOK_SPM:
+        CS_TRY(cs_tok_load_spm(t, f->data, f->size, f->path, cfg, err));
+        t->source = t->is_unigram ? "SentencePiece unigram" : "SentencePiece BPE";
+        return CS_OK;
+    case TOK_LLAMA2C:
+        t->source = "llama2.c tokenizer";
+        return cs_tok_load_llama2c(t, f->data, f->size, f->path, err);
+    case TOK_GGUF:
+        t->source = "GGUF vocabulary";
+        return cs_tok_load_gguf(t, f->data, f->size, f->path, err);
+    case TOK_JSON:
+        t->source = "tokenizer.json";
+        return cs_tok_load_json(t, (const char *)f->data, f->size, f->path, cfg, err);
     default:
+        t->source = "vocab.json with merges.txt";
         return cs_tok_load_gpt2(t, (cs_bytes){(const char *)f->data, f->size}, (cs_bytes){(const char *)merges->data, merges->size}, f->path,
                                 merges->path, cfg, err);
     }
@@ -295,8 +306,10 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
     CS_TRY(take_gguf(t, hash, file, &files[0], &gguf, err));
     if (!gguf)
         CS_TRY(take_file(t, hash, file, CS_LIMIT_TOKENIZER_BYTES, &files[0], err));
-    if (merges[0])
+    if (merges[0]) {
         CS_TRY(take_file(t, hash, merges, CS_LIMIT_TOKENIZER_BYTES, &files[1], err));
+        files[1].size = cs_merges_unescape((char *)files[1].data, files[1].size);
+    }
     if (gguf)
         kind = TOK_GGUF;
     else if (merges[0])

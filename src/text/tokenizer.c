@@ -69,6 +69,11 @@ void cs_tokenizer_destroy(cs_tokenizer *tok)
     cs_free(tok);
 }
 
+const char *cs_tokenizer_source(const cs_tokenizer *tok)
+{
+    return tok->source;
+}
+
 int32_t cs_tokenizer_vocab_size(const cs_tokenizer *tok)
 {
     return tok->vocab.n;

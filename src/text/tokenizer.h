@@ -14,6 +14,8 @@ typedef struct cs_tokenizer cs_tokenizer;
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err);
 void cs_tokenizer_destroy(cs_tokenizer *tok);
 
+/* What it was read from: "SentencePiece BPE", "tokenizer.json", "GGUF vocabulary", ... Borrowed constant. */
+const char *cs_tokenizer_source(const cs_tokenizer *tok);
 int32_t cs_tokenizer_vocab_size(const cs_tokenizer *tok); /* highest id + 1, added tokens included */
 /* -1 when the tokenizer has none. */
 int32_t cs_tokenizer_bos(const cs_tokenizer *tok);

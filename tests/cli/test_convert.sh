@@ -73,7 +73,7 @@ expect 0 "inspect a tokenizer" "tokenizer_vocab_size: 512" "" "$CSPEED" inspect 
 expect 0 "inspect a config" "kind: model config" "" "$CSPEED" inspect "$hf/config.json"
 expect 2 "inspect nothing" "" "needs a file" "$CSPEED" inspect
 expect 3 "inspect damaged weights" "" "is the file cut off" "$CSPEED" inspect "$TMP/cut/model.safetensors"
-echo "hello" >"$TMP/hello"
+printf 'hello\001' >"$TMP/hello"
 expect 3 "inspect something else" "" "68 65 6c 6c 6f" "$CSPEED" inspect "$TMP/hello"
 expect 4 "inspect nothing there" "" "No such file" "$CSPEED" inspect "$TMP/none"
 
