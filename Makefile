@@ -48,7 +48,7 @@ endif
 
 SRC := $(sort $(filter-out src/cli/main.c,$(wildcard src/*/*.c src/*/*/*.c)))
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
-TEST_SRC := $(sort $(wildcard tests/unit/*.c tests/grad/*.c tests/parallel/*.c tests/golden/*.c))
+TEST_SRC := $(sort $(wildcard tests/unit/*.c tests/grad/*.c tests/parallel/*.c tests/golden/*.c tests/fail/*.c))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 

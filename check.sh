@@ -94,7 +94,7 @@ run_tests() { # run_tests FOLDER KIND...: the test programs and scripts of tests
 stage_lint() { mkdir -p build/check && run_script scripts/include_check.sh build/check/lint.log; }
 
 stage_gcc() {
-    build build/check/gcc CC=gcc tests && run_tests build/check/gcc unit grad golden parallel cli
+    build build/check/gcc CC=gcc tests && run_tests build/check/gcc unit grad golden parallel fail cli
 }
 
 stage_clang() {
@@ -104,7 +104,7 @@ stage_clang() {
 stage_san() {
     build build/check/san CC=gcc SAN=1 MPI=0 tests || return
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 CS_SANITIZED=1
-    run_tests build/check/san unit grad golden parallel cli
+    run_tests build/check/san unit grad golden parallel fail cli
     unset ASAN_OPTIONS UBSAN_OPTIONS CS_SANITIZED
 }
 

@@ -39,9 +39,18 @@ static int open_retry(const char *path, int flags, mode_t mode)
 {
     int fd;
     do {
-        fd = fault("open") > 0 ? -1 : open(path, flags | O_CLOEXEC, mode);
+        fd = fault(flags & O_CREAT ? "create" : "open") > 0 ? -1 : open(path, flags | O_CLOEXEC, mode);
     } while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+static DIR *open_dir(const char *path)
+{
+    DIR *d;
+    do {
+        d = fault("open") > 0 ? NULL : opendir(path);
+    } while (!d && errno == EINTR);
+    return d;
 }
 
 /* Opens for reading and checks that it is a regular file, without blocking on a FIFO. */
@@ -200,6 +209,15 @@ static void dir_of(const char *path, char *buf, size_t n)
         snprintf(buf, n, "%.*s", (int)len, path);
 }
 
+/* Second try included: what is thrown away should not stay because of one bad moment. */
+static int remove_file(const char *path)
+{
+    int r = fault("unlink") > 0 ? -1 : unlink(path);
+    if (r != 0 && errno != ENOENT)
+        r = fault("unlink") > 0 ? -1 : unlink(path);
+    return r != 0 && errno == ENOENT ? 0 : r;
+}
+
 static cs_status writer_open(cs_writer *w, const char *path, bool atomic, int flags, cs_error *err)
 {
     char suffix[32];
@@ -285,7 +303,10 @@ cs_status cs_writer_pwrite(cs_writer *w, const void *data, size_t n, int64_t off
 
 static cs_status sync_fd(int fd, const char *path, cs_error *err)
 {
-    int r = fault("fsync") > 0 ? -1 : fsync(fd);
+    int r;
+    do { /* interrupted before it began is no answer about the data; any other error is final */
+        r = fault("fsync") > 0 ? -1 : fsync(fd);
+    } while (r != 0 && errno == EINTR);
     return r != 0 ? fail_errno(err, path, "flush to disk") : CS_OK;
 }
 
@@ -330,7 +351,8 @@ cs_status cs_writer_commit(cs_writer *w, cs_error *err)
     cs_status s = sync_fd(w->fd, w->path, err);
     int fd = w->fd;
     w->fd = -1;
-    if (close(fd) != 0 && s == CS_OK)
+    int r = close(fd);
+    if ((fault("close") > 0 || r != 0) && s == CS_OK)
         s = fail_errno(err, w->path, "close");
     if (s == CS_OK && w->temp) {
         s = rename_retry(w->temp, w->path, err);
@@ -351,7 +373,7 @@ void cs_writer_abort(cs_writer *w)
     if (w->path && w->fd >= 0)
         close(w->fd);
     if (w->temp)
-        unlink(w->temp);
+        remove_file(w->temp);
     cs_free(w->path);
     cs_free(w->temp);
     *w = (cs_writer){.fd = -1};
@@ -370,7 +392,11 @@ cs_status cs_io_write_atomic(const char *path, const void *data, size_t n, cs_er
 
 cs_status cs_io_truncate(const char *path, int64_t size, cs_error *err)
 {
-    return truncate(path, (off_t)size) != 0 ? fail_errno(err, path, "truncate") : CS_OK;
+    int r;
+    do {
+        r = fault("truncate") > 0 ? -1 : truncate(path, (off_t)size);
+    } while (r != 0 && errno == EINTR);
+    return r != 0 ? fail_errno(err, path, "truncate") : CS_OK;
 }
 
 cs_status cs_io_mkdirs(const char *path, cs_error *err)
@@ -393,26 +419,40 @@ cs_status cs_io_mkdirs(const char *path, cs_error *err)
     }
 }
 
+/* Needs no memory of ours: it also runs because there is none. */
+static cs_status remove_entries(const char *path, cs_error *err)
+{
+    char full[PATH_MAX];
+    cs_status s = CS_OK;
+    DIR *d = open_dir(path);
+    if (!d)
+        return fail_errno(err, path, "open the folder");
+    while (s == CS_OK) {
+        errno = 0;
+        const struct dirent *e = fault("list") > 0 ? NULL : readdir(d);
+        if (!e && errno != 0)
+            s = fail_errno(err, path, "list the folder");
+        if (!e)
+            break;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            (size_t)snprintf(full, sizeof full, "%s/%s", path, e->d_name) < sizeof full)
+            s = cs_io_remove_tree(full, err);
+    }
+    closedir(d);
+    return s;
+}
+
 cs_status cs_io_remove_tree(const char *path, cs_error *err)
 {
     struct stat st;
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? CS_OK : fail_errno(err, path, "stat");
     if (S_ISDIR(st.st_mode)) {
-        char **names, full[PATH_MAX];
-        size_t n;
-        CS_TRY(cs_io_list(path, &names, &n, err));
-        cs_status s = CS_OK;
-        for (size_t i = 0; i < n && s == CS_OK; i++) {
-            if ((size_t)snprintf(full, sizeof full, "%s/%s", path, names[i]) < sizeof full)
-                s = cs_io_remove_tree(full, err);
-        }
-        cs_io_list_free(names, n);
-        CS_TRY(s);
-        return rmdir(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
+        CS_TRY(remove_entries(path, err));
+        int r = fault("rmdir") > 0 ? -1 : rmdir(path);
+        return r != 0 ? fail_errno(err, path, "remove") : CS_OK;
     }
-    int r = fault("unlink") > 0 ? -1 : unlink(path);
-    return r != 0 && errno != ENOENT ? fail_errno(err, path, "remove") : CS_OK;
+    return remove_file(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
 }
 
 cs_status cs_io_symlink_atomic(const char *target, const char *link, cs_error *err)
@@ -421,11 +461,12 @@ cs_status cs_io_symlink_atomic(const char *target, const char *link, cs_error *e
     if ((size_t)snprintf(temp, sizeof temp, "%s.tmp.%ld", link, (long)getpid()) >= sizeof temp)
         return cs_fail(err, CS_E_IO, "%s: path too long", link);
     unlink(temp);
-    if (symlink(target, temp) != 0)
+    int r = fault("link") > 0 ? -1 : symlink(target, temp);
+    if (r != 0)
         return fail_errno(err, temp, "create the link");
     cs_status s = cs_io_rename(temp, link, err);
     if (s != CS_OK)
-        unlink(temp);
+        remove_file(temp);
     return s;
 }
 
@@ -450,10 +491,16 @@ cs_status cs_io_list(const char *dir, char ***names_create, size_t *n, cs_error 
     cs_status s = CS_OK;
     *names_create = NULL;
     *n = 0;
-    DIR *d = opendir(dir);
+    DIR *d = open_dir(dir);
     if (!d)
         return fail_errno(err, dir, "open the folder");
-    for (struct dirent *e; s == CS_OK && (e = readdir(d));) {
+    while (s == CS_OK) {
+        errno = 0;
+        struct dirent *e = fault("list") > 0 ? NULL : readdir(d);
+        if (!e && errno != 0)
+            s = fail_errno(err, dir, "list the folder");
+        if (!e)
+            break;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         if (used == cap) {
@@ -496,8 +543,10 @@ cs_status cs_io_lock(const char *path, double wait_s, int *fd_out, cs_error *err
     if (fd < 0)
         return fail_errno(err, path, "create");
     double end = cs_clock_now() + wait_s;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
+    while ((fault("lock") > 0 ? -1 : flock(fd, LOCK_EX | LOCK_NB)) != 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK) {
             cs_status s = fail_errno(err, path, "lock");
             close(fd);
             return s;

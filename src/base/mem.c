@@ -52,7 +52,7 @@ static void *take(size_t bytes, size_t align)
 {
     size_t total;
     atomic_fetch_add(&mem_calls, 1);
-    uint8_t *raw = cs_failpoint("mem") || !cs_add_checked(bytes, HEADER + align, &total) ? NULL : malloc(total);
+    uint8_t *raw = cs_failpoint_mem() || !cs_add_checked(bytes, HEADER + align, &total) ? NULL : malloc(total);
     if (!raw) {
         atomic_fetch_add(&mem_failures, 1);
         return NULL;
@@ -131,6 +131,17 @@ void cs_free(void *p)
     const header *h = (const header *)((uint8_t *)p - sizeof(header));
     account(-(long long)h->bytes);
     free(h->raw);
+}
+
+void *cs_mem_must(void *p, size_t bytes, const char *what)
+{
+    if (!p) {
+        cs_error err = {0};
+        cs_fail_nomem(&err, bytes, what);
+        cs_error_print(&err);
+        _exit(CS_E_NOMEM);
+    }
+    return p;
 }
 
 cs_status cs_fail_nomem(cs_error *err, size_t bytes, const char *what)
@@ -226,14 +237,7 @@ void *cs_arena_alloc(cs_arena *arena, size_t bytes)
 
 void *cs_arena_must(cs_arena *arena, size_t bytes)
 {
-    void *p = cs_arena_alloc(arena, bytes);
-    if (!p) {
-        cs_error err = {0};
-        cs_fail_nomem(&err, bytes, arena->name);
-        cs_error_print(&err);
-        _exit(CS_E_NOMEM);
-    }
-    return p;
+    return cs_mem_must(cs_arena_alloc(arena, bytes), bytes, arena->name);
 }
 
 void *cs_arena_calloc(cs_arena *arena, size_t count, size_t size)

@@ -23,6 +23,9 @@ char *cs_strdup(const char *text);
 char *cs_strndup(const char *text, size_t n);
 void cs_free(void *p);
 
+/* Hands p on; NULL ends the process with one line and exit code 5. For use inside a step, where nothing can be unwound. */
+void *cs_mem_must(void *p, size_t bytes, const char *what);
+
 /* CS_E_NOMEM with the requested size in the message. */
 cs_status cs_fail_nomem(cs_error *err, size_t bytes, const char *what);
 
@@ -51,7 +54,7 @@ void cs_arena_init(cs_arena *arena, const char *name);
 void cs_arena_release(cs_arena *arena);
 /* 64-byte aligned, undefined content; NULL when out of memory. */
 void *cs_arena_alloc(cs_arena *arena, size_t bytes);
-/* As cs_arena_alloc; out of memory ends the process with one line and exit code 5. For use inside a step. */
+/* cs_mem_must of cs_arena_alloc. */
 void *cs_arena_must(cs_arena *arena, size_t bytes);
 /* Zeroed array of count*size bytes, NULL on overflow or out of memory. */
 void *cs_arena_calloc(cs_arena *arena, size_t count, size_t size);

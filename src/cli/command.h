@@ -1,4 +1,4 @@
-/* A command of the program: one constant per file in src/cli, listed once in main.c. main.c parses the flags into the command's config,
+/* A command of the program: one constant per file in src/cli, listed once in program.c. program.c parses the flags into the command's config,
  * handles --help and --print-config, sets log level and threads, calls run, prints the error and exits with its status. */
 #ifndef CS_CLI_COMMAND_H
 #define CS_CLI_COMMAND_H

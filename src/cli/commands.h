@@ -1,4 +1,4 @@
-/* The commands of the program, one file each in src/cli; main.c holds the one list of them. */
+/* The commands of the program, one file each in src/cli; program.c holds the one list of them. */
 #ifndef CS_CLI_COMMANDS_H
 #define CS_CLI_COMMANDS_H
 
@@ -16,6 +16,10 @@ extern const cs_command cs_command_tokenize;
 extern const cs_command cs_command_train;
 extern const cs_command cs_command_verify;
 extern const cs_command cs_command_version;
+
+/* Runs the command line and returns the exit code of the program; results are flushed. `failpoints` (base/failpoint.h) may be NULL.
+ * Once per process: takes over SIGPIPE and jansson's allocator. */
+int cs_program(int argc, char **argv, const char *failpoints);
 
 /* Writes RUN/loss.svg and RUN/loss.png from RUN/metrics.jsonl, as `plot RUN` does, and prints nothing. */
 cs_status cs_plot_losses(const char *run_dir, cs_arena *perm, cs_error *err);

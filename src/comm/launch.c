@@ -6,6 +6,7 @@
 #include "comm/shm.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -141,6 +142,7 @@ static _Noreturn void be_rank(crew *w, int rank, pid_t parent, const sigset_t *o
     if (getppid() != parent) /* it died before the line above */
         _exit(CS_E_PEER);
     setpgid(0, w->group);
+    cs_failpoint_set_rank(rank);
     sigprocmask(SIG_SETMASK, old_mask, NULL);
     cs_comm *world = cs_shm_join(w->region, rank);
     if (!world) {
@@ -160,7 +162,10 @@ static bool start(crew *w, const sigset_t *old_mask, cs_rank_main rank_main, voi
 {
     pid_t parent = getpid();
     for (int r = 0; r < w->n; r++) {
-        pid_t pid = fork();
+        int fault = cs_failpoint_io("fork");
+        pid_t pid = fault ? -1 : fork();
+        if (fault)
+            errno = fault;
         if (pid < 0)
             return false;
         if (pid == 0)
@@ -227,7 +232,7 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
 
 void *cs_launch_share(size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *p = cs_failpoint_mem() ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 

@@ -275,7 +275,7 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes)
 {
     mpi_comm *c = own(comm);
     segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
-    int bad = !s || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) || cs_failpoint("mem"), any = 0;
+    int bad = !s || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) || cs_failpoint_mem(), any = 0;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
     if (any) {
         cs_free(s);

@@ -260,7 +260,7 @@ static void *shm_alloc(cs_comm *comm, int64_t bytes)
     cs_shm_block *b = cs_calloc(1, sizeof *b);
     if (!cs_align_checked(bytes ? (size_t)bytes : 1, unit, &stride) || !cs_mul_checked(stride, (size_t)comm->size, &all))
         all = SIZE_MAX;
-    int64_t answer = !b || cs_failpoint("mem") ? -1 : 0;
+    int64_t answer = !b || cs_failpoint_mem() ? -1 : 0;
     if (answer == 0 && comm->rank == 0) {
         answer = (int64_t)cs_shm_reserve(c->region, all);
         answer = answer ? answer : -1;

@@ -3,6 +3,7 @@
 #include "data/prep.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/prep_batch.h"
@@ -213,6 +214,11 @@ static cs_status open_outputs(pipeline *p, cs_error *err)
     return CS_OK;
 }
 
+static bool start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    return cs_failpoint_io("thread") == 0 && pthread_create(thread, NULL, run, arg) == 0;
+}
+
 /* Starts the threads, reads, and waits for all of them. Fewer workers than asked for is fine, none is not. */
 static cs_status run_threads(pipeline *p, cs_error *err)
 {
@@ -220,9 +226,9 @@ static cs_status run_threads(pipeline *p, cs_error *err)
     int64_t n = 0;
     if (!works)
         return cs_fail_nomem(err, (size_t)p->cfg->workers * sizeof *works, "threads");
-    while (n < p->cfg->workers && pthread_create(&works[n], NULL, worker, p) == 0)
+    while (n < p->cfg->workers && start_thread(&works[n], worker, p))
         n++;
-    bool ok = n > 0 && pthread_create(&writes, NULL, writer, p) == 0;
+    bool ok = n > 0 && start_thread(&writes, writer, p);
     if (ok) {
         read_all(p);
         pthread_join(writes, NULL);

@@ -33,17 +33,22 @@ static void make_block(cs_model *m, int64_t l)
 #undef ROW
 }
 
-static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
+/* What may fail on one rank alone; the allocation of the weights behind it is collective. */
+static cs_status plan(cs_model *m, const cs_model_options *opt, cs_error *err)
 {
-    const cs_spec *s = &m->spec;
-    cs_param_table *t = &m->table;
     CS_TRY(cs_kernels_select(&opt->kernels, &m->k, &m->gemm, err));
     m->mesh = opt->mesh;
     if (!m->mesh) {
         CS_TRY(cs_mesh_init(&m->alone, cs_comm_self(), 1, 1, 1, err));
         m->mesh = &m->alone;
     }
-    CS_TRY(cs_param_table_init(t, s, m->prec, opt->decay_norms, &m->perm, err));
+    return cs_param_table_init(&m->table, &m->spec, m->prec, opt->decay_norms, &m->perm, err);
+}
+
+static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
+{
+    const cs_spec *s = &m->spec;
+    cs_param_table *t = &m->table;
     CS_TRY(cs_param_table_alloc(t, opt->training, m->mesh->group[CS_AXIS_DP], err));
     CS_TRY(cs_rope_init(&m->rope, opt->n_pos, s->head_dim, s->rope_theta, m->prec, &m->perm, err));
     m->block = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->block);
@@ -60,16 +65,18 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
 
 cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_model **out, cs_error *err)
 {
+    cs_comm *dp = opt->mesh ? opt->mesh->group[CS_AXIS_DP] : cs_comm_self();
     cs_model *m = cs_calloc(1, sizeof *m);
     *out = NULL;
-    if (!m)
-        return cs_fail_nomem(err, sizeof *m, "the model");
+    CS_TRY(cs_agree(dp, m ? CS_OK : cs_fail_nomem(err, sizeof *m, "the model"), err));
     m->spec = *spec;
     m->prec = cs_precision_of(opt->kernels.store);
     cs_arena_init(&m->perm, "model tables");
     cs_arena_init(&m->scratch, "temporary activations");
     cs_arena_init(&m->stash, "saved activations");
-    cs_status status = build(m, opt, err);
+    cs_status status = cs_agree(dp, plan(m, opt, err), err);
+    if (status == CS_OK)
+        status = build(m, opt, err);
     if (status != CS_OK) {
         cs_model_destroy(m);
         return status;

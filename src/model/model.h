@@ -33,7 +33,8 @@ typedef struct cs_model {
     cs_arena perm, scratch, stash;
 } cs_model;
 
-/* Allocates everything; weights are zero until cs_param_table_fill or a load. CS_E_USAGE (kernels), CS_E_NOMEM. Destroy with cs_model_destroy. */
+/* Allocates everything; weights are zero until cs_param_table_fill or a load. CS_E_USAGE (kernels), CS_E_NOMEM.
+ * Collective over the DP group of opt->mesh. Destroy with cs_model_destroy. */
 cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_model **out, cs_error *err);
 void cs_model_destroy(cs_model *m);
 /* Points the modules at their parts of the flat gradient buffer A [table.n_elements] (borrowed). */

@@ -83,9 +83,11 @@ int cs_cpu_gemm_measure(const cs_kernels *const *tables, int n)
     cs_weight w[MAX];
     int64_t xs = SHAPE_T * SHAPE_K, ys = SHAPE_T * SHAPE_N, ws = SHAPE_N * SHAPE_K;
     trial s = {0};
-    float *all = n > 1 && n <= MAX ? cs_alloc_aligned((size_t)(xs + ys + 2 * ws) * 4) : NULL;
-    if (!all)
+    size_t bytes = (size_t)(xs + ys + 2 * ws) * 4;
+    if (n < 2)
         return 0;
+    CS_ASSERT(n <= MAX);
+    float *all = cs_mem_must(cs_alloc_aligned(bytes), bytes, "measuring matrix products");
     s.x = all, s.y = all + xs, s.w = all + xs + ys, s.dw = all + xs + ys + ws;
     memset(s.dw, 0, (size_t)ws * 4);
     for (int i = 0; i < n; i++) {

@@ -2,8 +2,8 @@
  * Primitives are created once per shape and kept. W is reordered once per version into the layout that oneDNN likes best
  * (format_tag::any) for y = x W^T and dx = dy W; dW += dy^T x takes the arrays as they are and adds in a `sum` post-op.
  * The engine, its stream and the primitives belong to the calling thread and start on its first product, so a process that forks ranks
- * before its first product never carries them over the fork. If oneDNN refuses a shape, has no fast loops for it or
- * memory runs out, our own product does the work (on W as it is: the packed copies are oneDNN's). */
+ * before its first product never carries them over the fork. If oneDNN refuses a shape or has no fast loops for it, our own product does
+ * the work (on W as it is: the packed copies are oneDNN's). */
 #include "kern/cpu/gemm.h"
 
 #ifdef CS_HAVE_DNNL
@@ -119,8 +119,8 @@ static bool is_reference(dnnl_primitive_desc_t pd)
 static entry *entry_create(const key *k, const dnnl_memory_desc_t *b)
 {
     dnnl_primitive_desc_t pd;
-    entry *e = cs_calloc(1, sizeof *e);
-    if (!e || make_desc(k, b, &pd) != dnnl_success) {
+    entry *e = cs_mem_must(cs_calloc(1, sizeof *e), sizeof *e, "a matrix product");
+    if (make_desc(k, b, &pd) != dnnl_success) {
         cs_free(e);
         return NULL;
     }
@@ -185,13 +185,11 @@ static void packed_destroy(packed *p)
 /* Asks for the layout that a product of 512 rows likes best; other row counts use the same one. */
 static packed *packed_create(cs_dtype t, int64_t n, int64_t k)
 {
-    packed *p = cs_calloc(1, sizeof *p);
+    packed *p = cs_mem_must(cs_calloc(1, sizeof *p), sizeof *p, "packed weights");
     key probe = {.form = FWD, .store = t, .out = t, .m = 512, .n = n, .k = k, .lda = k, .ldc = n};
     dnnl_memory_desc_t any;
     dnnl_dims_t dims = {k, n};
     dnnl_primitive_desc_t pd;
-    if (!p)
-        return NULL;
     if (dnnl_memory_desc_init_by_tag(&any, 2, dims, type_of(t), dnnl_format_tag_any) != dnnl_success ||
         make_desc(&probe, &any, &pd) != dnnl_success) {
         cs_free(p);
@@ -200,8 +198,8 @@ static packed *packed_create(cs_dtype t, int64_t n, int64_t k)
     p->md = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     dnnl_primitive_desc_destroy(pd);
     p->bytes = dnnl_memory_desc_get_size(&p->md);
-    p->data = cs_alloc_aligned(p->bytes);
-    if (!p->data || dnnl_memory_create(&p->memory, &p->md, mine.engine, p->data) != dnnl_success) {
+    p->data = cs_mem_must(cs_alloc_aligned(p->bytes), p->bytes, "packed weights");
+    if (dnnl_memory_create(&p->memory, &p->md, mine.engine, p->data) != dnnl_success) {
         packed_destroy(p);
         return NULL;
     }

@@ -2,7 +2,7 @@
  * W is packed once per version, whole, as panels of nr columns with all of K inside a panel: the large products read a kc block of a
  * panel at a time, the thin ones (T <= mr, decoding) read every panel once from front to back, one sequential stream per thread.
  * A (x, dy, dy^T) is packed block by block into memory of the thread that uses it; only for dW is B (x) packed by all threads together.
- * K is never split over threads. Out of memory for a packed copy or the workspace: the reference product does the work. */
+ * K is never split over threads. Out of memory for a packed copy or the workspace ends the process: another product would give other bits. */
 #include "kern/cpu/gemm.h"
 
 #include "base/mem.h"
@@ -88,9 +88,8 @@ static void *work_take(size_t bytes)
     if (bytes > kept.bytes) {
         cs_free(kept.data);
         kept.bytes = 0;
-        kept.data = cs_alloc_aligned(bytes);
-        if (kept.data)
-            kept.bytes = bytes;
+        kept.data = cs_mem_must(cs_alloc_aligned(bytes), bytes, "a matrix product");
+        kept.bytes = bytes;
     }
     return kept.data;
 }
@@ -148,7 +147,7 @@ static void pack_b_panel(const cs_gemm_kind *g, const void *src, int64_t ld, boo
         g->pack_b_cols(k, cols, element(src, j * g->nr, g->store), ld, g->nr, dst);
 }
 
-/* The packed form of W for y = x W^T (form 0) or dx = dy W (form 1), repacked when the version changed. NULL when out of memory. */
+/* The packed form of W for y = x W^T (form 0) or dx = dy W (form 1), repacked when the version changed. */
 static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int form)
 {
     int64_t n = form == 0 ? w->rows : w->cols, k = form == 0 ? w->cols : w->rows;
@@ -157,11 +156,8 @@ static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int fo
         return w->pack[form];
     if (!w->pack[form]) {
         size_t bytes;
-        if (!cs_mul_checked((size_t)(panels * 4), (size_t)panel, &bytes))
-            return NULL;
-        w->pack[form] = cs_alloc_aligned(bytes);
-        if (!w->pack[form])
-            return NULL;
+        CS_ASSERT(cs_mul_checked((size_t)(panels * 4), (size_t)panel, &bytes)); /* the weight itself is in memory */
+        w->pack[form] = cs_mem_must(cs_alloc_aligned(bytes), bytes, "packed weights");
     }
     uint32_t *dst = w->pack[form];
     int threads = threads_for(n, k, 16);
@@ -256,31 +252,26 @@ static slice slice_at(const cs_gemm_kind *g, int64_t k, void *base)
     return s;
 }
 
-static bool run_large(const product *p)
+static void run_large(const product *p)
 {
     const cs_gemm_kind *g = p->g;
     int threads = threads_for(p->m, p->n, p->k);
     grid c = cut(g, p->m, p->n, threads);
     size_t bytes = slice_bytes(g, p->k, p->c_dtype != CS_F32 && p->k > g->kc);
     char *base = work_take(bytes * (size_t)threads);
-    if (!base)
-        return false;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t i = 0; i < c.rows * c.cols; i++) {
         slice mem = slice_at(g, p->k, base + bytes * (size_t)omp_get_thread_num());
         do_cell(p, &mem, part(p->m, g->mr, c.rows, i / c.cols), part(p->n, g->nr, c.cols, i % c.cols));
     }
-    return true;
 }
 
 /* --- thin products: at most mr rows, bound by reading B ------------------------------------------------------------------------- */
 
-static bool run_thin(const product *p)
+static void run_thin(const product *p)
 {
     const cs_gemm_kind *g = p->g;
     uint32_t *a = work_take((size_t)(words_a(g, p->k) * p->m) * 4);
-    if (!a)
-        return false;
     g->pack_a_rows(p->k, (int)p->m, p->a, p->lda, (int)p->m, a);
     int64_t panels = (p->n + g->nr - 1) / g->nr;
     int threads = threads_for(p->m, p->n, p->k);
@@ -295,12 +286,14 @@ static bool run_thin(const product *p)
                     (int)min64(g->nr, p->n - j * g->nr), scratch, g->nr);
         }
     }
-    return true;
 }
 
-static bool run(const product *p)
+static void run(const product *p)
 {
-    return p->m <= p->g->mr ? run_thin(p) : run_large(p);
+    if (p->m <= p->g->mr)
+        run_thin(p);
+    else
+        run_large(p);
 }
 
 /* --- the three forms ------------------------------------------------------------------------------------------------------------ */
@@ -311,8 +304,7 @@ void cs_gemm_run_fwd(const cs_gemm_kind *g, int64_t T, const void *x, int64_t ld
     if (T <= 0 || w->rows <= 0)
         return;
     product p = {g, T, w->rows, w->cols, x, ldx, false, packed_weight(g, w, 0), words_b(g, w->cols) * g->nr, bias, y, ldy, y_dtype, beta};
-    if (!p.b || !run(&p))
-        cs_kernels_ref(g->store)->gemm_fwd(T, x, ldx, w, bias, y, ldy, y_dtype, beta);
+    run(&p);
 }
 
 void cs_gemm_run_dgrad(const cs_gemm_kind *g, int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
@@ -320,8 +312,7 @@ void cs_gemm_run_dgrad(const cs_gemm_kind *g, int64_t T, const void *dy, int64_t
     if (T <= 0 || w->cols <= 0)
         return;
     product p = {g, T, w->cols, w->rows, dy, ldy, false, packed_weight(g, w, 1), words_b(g, w->rows) * g->nr, NULL, dx, ldx, g->store, beta};
-    if (!p.b || !run(&p))
-        cs_kernels_ref(g->store)->gemm_dgrad(T, dy, ldy, w, dx, ldx, beta);
+    run(&p);
 }
 
 /* All threads pack one block of x together, then multiply it with blocks of columns of dy. */
@@ -358,10 +349,6 @@ void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, c
     size_t bytes = slice_bytes(g, T, false);
     size_t shared = (size_t)round_up(words_b(g, min64(T, g->kc)) * round_up(min64(K, NC_SHARED), g->nr) * 4, 4096);
     char *base = work_take(shared + bytes * (size_t)threads);
-    if (!base) {
-        cs_kernels_ref(g->store)->gemm_wgrad(T, N, K, dy, ldy, x, ldx, dw);
-        return;
-    }
 #pragma omp parallel num_threads(threads)
     {
         slice mem = slice_at(g, T, base + shared + bytes * (size_t)omp_get_thread_num());
