@@ -212,10 +212,10 @@ static void dir_of(const char *path, char *buf, size_t n)
 /* Second try included: what is thrown away should not stay because of one bad moment. */
 static int remove_file(const char *path)
 {
-    int r = fault("unlink") > 0 ? -1 : unlink(path);
-    if (r != 0 && errno != ENOENT)
-        r = fault("unlink") > 0 ? -1 : unlink(path);
-    return r != 0 && errno == ENOENT ? 0 : r;
+    int r = -1;
+    for (int i = 0; i < 2 && r != 0; i++)
+        r = fault("unlink") > 0 || (unlink(path) != 0 && errno != ENOENT) ? -1 : 0;
+    return r;
 }
 
 static cs_status writer_open(cs_writer *w, const char *path, bool atomic, int flags, cs_error *err)
@@ -322,8 +322,7 @@ cs_status cs_io_fsync_dir(const char *path, cs_error *err)
 
 static cs_status rename_retry(const char *from, const char *to, cs_error *err)
 {
-    int r = fault("rename") > 0 ? -1 : rename(from, to);
-    return r != 0 ? fail_errno(err, to, "rename into place") : CS_OK;
+    return fault("rename") > 0 || rename(from, to) != 0 ? fail_errno(err, to, "rename into place") : CS_OK;
 }
 
 cs_status cs_io_rename(const char *from, const char *to, cs_error *err)
@@ -449,8 +448,7 @@ cs_status cs_io_remove_tree(const char *path, cs_error *err)
         return errno == ENOENT ? CS_OK : fail_errno(err, path, "stat");
     if (S_ISDIR(st.st_mode)) {
         CS_TRY(remove_entries(path, err));
-        int r = fault("rmdir") > 0 ? -1 : rmdir(path);
-        return r != 0 ? fail_errno(err, path, "remove") : CS_OK;
+        return fault("rmdir") > 0 || rmdir(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
     }
     return remove_file(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
 }

@@ -99,7 +99,7 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
         s = cs_hf_path(dir, dir_size, run_dir, list[i].name, &why);
         if (s == CS_OK)
             s = check_complete(dir, fallback, &why);
-        if (s == CS_OK)
+        if (s == CS_OK || s == CS_E_NOMEM) /* no fault of the checkpoint */
             break;
         cs_warn("%s; skipping checkpoint %s", why.msg, list[i].name);
         if (first.status == CS_OK)
@@ -108,6 +108,8 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
     release_list(list, n);
     if (s == CS_OK)
         return CS_OK;
+    if (s == CS_E_NOMEM)
+        return cs_fail_nomem(err, dir_size, "checking a checkpoint");
     if (first.status == CS_OK)
         return cs_fail(err, CS_E_IO, "%s: no model.safetensors, no index and no checkpoint iter_* in this folder", run_dir);
     if (err)

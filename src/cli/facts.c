@@ -207,9 +207,19 @@ static cs_status facts_folder(cs_facts *f, const char *dir, cs_error *err)
         put_manifest(f, &m);
     cs_manifest_release(&m);
     CS_TRY(facts_state(f, dir, err));
-    if (cs_tokenizer_create(dir, &t, NULL) == CS_OK) {
-        cs_facts_put_tokenizer(f, t);
-        cs_tokenizer_destroy(t);
+    CS_TRY(cs_tokenizer_present(dir, &present, err));
+    if (present) {
+        cs_error why = {0};
+        cs_status s = cs_tokenizer_create(dir, &t, &why);
+        if (s == CS_OK) {
+            cs_facts_put_tokenizer(f, t);
+            cs_tokenizer_destroy(t);
+        } else if (s == CS_E_FORMAT) { /* the rest can be told nevertheless */
+            put_str(f, "tokenizer_error", why.msg);
+        } else {
+            *err = why;
+            return s;
+        }
     }
     CS_TRY(cs_hf_init(&hf, dir, err));
     put_tensors(f, &hf);

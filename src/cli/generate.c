@@ -202,10 +202,11 @@ static bool print_piece(void *user, size_t prompt, const char *text, size_t len)
 /* {"prompt", "text", "prompt_tokens", "tokens", "finish_reason"}; a prompt that is not UTF-8 is null. */
 static cs_status json_line(const prompt_row *p, const cs_gen_result *r, cs_str *out, cs_error *err)
 {
+    int64_t failures = cs_mem_failures();
     json_t *prompt = json_stringn(p->text, p->len), *text = json_stringn(r->text, r->text_len);
     json_t *obj = json_pack("{so so sI sI ss}", "prompt", prompt ? prompt : json_null(), "text", text ? text : json_null(), "prompt_tokens",
                             (json_int_t)p->n_ids, "tokens", (json_int_t)r->n_ids, "finish_reason", cs_gen_end_name(r->end));
-    cs_status s = obj ? cs_json_dump(obj, 0, out, err) : cs_fail_nomem(err, r->text_len, "a result");
+    cs_status s = obj && cs_mem_failures() == failures ? cs_json_dump(obj, 0, out, err) : cs_fail_nomem(err, r->text_len, "a result");
     json_decref(obj);
     while (out->len > 0 && out->data[out->len - 1] == '\n')
         out->data[--out->len] = '\0';

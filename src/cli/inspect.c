@@ -111,7 +111,12 @@ static void print_text(const json_t *facts)
 static cs_status inspect_one(const cs_cli *cli, const char *path, cs_error *err)
 {
     json_t *facts;
+    int64_t failures = cs_mem_failures();
     CS_TRY(cs_facts_of(path, &facts, err));
+    if (cs_mem_failures() != failures) {
+        json_decref(facts);
+        return cs_fail_nomem(err, 0, "what is known about a file");
+    }
     if (cli->common->json) {
         json_dumpf(facts, stdout, JSON_INDENT(2));
         putchar('\n');
@@ -119,7 +124,7 @@ static cs_status inspect_one(const cs_cli *cli, const char *path, cs_error *err)
         print_text(facts);
     }
     json_decref(facts);
-    return CS_OK;
+    return cs_mem_failures() == failures ? CS_OK : cs_fail_nomem(err, 0, "printing what is known about a file");
 }
 
 static cs_status run(const cs_cli *cli, void *config, cs_error *err)

@@ -93,7 +93,10 @@ static cs_status run_command(const cs_command *command, int argc, char **argv, c
     cs_log_set(common.quiet ? CS_LOG_QUIET : common.verbose ? CS_LOG_VERBOSE : CS_LOG_NORMAL);
     cs_cli_set_threads(&common, 1);
     cs_cli cli = {.common = &common, .options = &opt, .perm = perm, .argc = argc, .argv = argv};
-    return command->run(&cli, config, err);
+    CS_TRY(command->run(&cli, config, err));
+    if (common.json && cs_mem_failures() > 0) /* jansson's builders lose a member without a word */
+        return cs_fail_nomem(err, 0, "the JSON output, which is not complete");
+    return CS_OK;
 }
 
 static cs_status dispatch(int argc, char **argv, cs_arena *perm, cs_error *err)

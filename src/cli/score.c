@@ -113,6 +113,7 @@ static cs_status read_pair(job *j, const json_t *obj, const char *name, cs_error
 
 static cs_status print_item(const cs_score_item *it, cs_error *err)
 {
+    int64_t failures = cs_mem_failures();
     json_t *tokens = json_array(), *logprobs = json_array();
     for (int64_t i = it->n_context; i < it->n; i++) {
         json_array_append_new(tokens, json_integer(it->ids[i]));
@@ -120,7 +121,7 @@ static cs_status print_item(const cs_score_item *it, cs_error *err)
     }
     json_t *obj = json_pack("{sf sb so so}", "logprob", it->logprob, "is_greedy", (int)it->is_greedy, "tokens", tokens, "token_logprobs", logprobs);
     cs_str text = {0};
-    cs_status s = obj ? cs_json_dump(obj, 0, &text, err) : cs_fail_nomem(err, (size_t)it->n * 16, "a result");
+    cs_status s = obj && cs_mem_failures() == failures ? cs_json_dump(obj, 0, &text, err) : cs_fail_nomem(err, (size_t)it->n * 16, "a result");
     while (text.len > 0 && text.data[text.len - 1] == '\n')
         text.len--;
     if (s == CS_OK)

@@ -71,9 +71,10 @@ static cs_status run_train(const cs_cli *cli, void *config, cs_error *err)
     cs_str json = {0}, command = {0};
     if (cli->options->positional.n > 0)
         return cs_fail(err, CS_E_USAGE, "%s: unexpected argument; flags start with --", cli->options->positional.items[0]);
-    CS_TRY(cs_options_to_json(cli->options, &json, err));
+    cs_status status = cs_options_to_json(cli->options, &json, err);
     command_line(cli, &command);
-    cs_status status = cs_str_check(&command, err);
+    if (status == CS_OK)
+        status = cs_str_check(&command, err);
     if (status == CS_OK) {
         launch l = {.request = {cfg, cs_str_cstr(&json), cs_str_cstr(&command), cli->common->threads}, cli->perm};
         status = (cs_status)cs_launch(cfg->nproc, rank_main, &l);

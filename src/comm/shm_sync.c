@@ -28,7 +28,8 @@ cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err)
     size_t least = round_up(head, page) + cs_shm_area_bytes(n_ranks) + ((size_t)64 << 20);
     size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) + least;
     void *p = MAP_FAILED;
-    for (bool fails = cs_failpoint_mem(); !fails && p == MAP_FAILED && bytes >= least; bytes = p == MAP_FAILED ? bytes / 2 : bytes) /* address space may be limited */
+    bool fails = cs_failpoint_mem();
+    for (; !fails && p == MAP_FAILED && bytes >= least; bytes = p == MAP_FAILED ? bytes / 2 : bytes) /* address space may be limited */
         p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return cs_fail_nomem(err, least, "the memory that the ranks share");

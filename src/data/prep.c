@@ -256,6 +256,8 @@ static cs_status finish(pipeline *p, cs_error *err)
     for (size_t k = 0; k < cfg->keys.n; k++)
         CS_TRY(cs_idxbin_writer_seal(&p->out[k], err));
     for (size_t k = 0; k < cfg->keys.n; k++)
+        CS_TRY(cs_idxbin_writer_publish(&p->out[k], err));
+    for (size_t k = 0; k < cfg->keys.n; k++)
         CS_TRY(cs_idxbin_writer_finish(&p->out[k], err));
     return CS_OK;
 }

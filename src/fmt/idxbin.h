@@ -67,11 +67,13 @@ void cs_idxbin_release(cs_idxbin *d);
 /* CS_U16 when vocab < 65500, else CS_I32: what Megatron's writer takes. */
 cs_dtype cs_idxbin_dtype_for(int64_t vocab);
 
+enum { CS_IDXBIN_PATHS = 7 };
+
 /* Streaming writer of one pair. Tokens go to prefix.bin.tmp at once; the lengths (4 bytes a sequence) are kept until finish.
  * The fixed names of the temporary files mean that the next run overwrites what a killed one left; prefix.lock keeps two runs apart.
  * A data set exists under its final name only when the .idx does, and finish renames that last. */
 typedef struct cs_idxbin_writer {
-    char *paths[5]; /* owned: .bin, .idx, .bin.tmp, .idx.tmp, .lock */
+    char *paths[CS_IDXBIN_PATHS]; /* owned: .bin, .idx, .bin.tmp, .idx.tmp, .bin.old.tmp, .idx.old.tmp, .lock */
     cs_writer bin;
     cs_dtype dtype;
     int lock;
@@ -81,7 +83,7 @@ typedef struct cs_idxbin_writer {
     int64_t n_doc, cap_doc;
     uint8_t *buffer; /* tokens not yet written */
     size_t used;
-    bool sealed;
+    bool sealed, publishing, published;
 } cs_idxbin_writer;
 
 /* dtype: one of the six token types. Makes the folder of `prefix` if it is missing. CS_E_IO (another writer has the lock, unwritable), CS_E_NOMEM. */
@@ -91,10 +93,11 @@ cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64
 /* Ends a document of all sequences added since the last call. */
 cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err);
 /* Writes the index and flushes both temporary files to disk; nothing may be added after it. Called by finish when it was not called before:
- * with several pairs, seal all, then finish all, so that a full disk leaves none of them. CS_E_IO; the writer must then be aborted. */
+ * with several pairs, seal all, then publish all, then finish all. CS_E_IO; the writer must then be aborted. */
 cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err);
-/* Seals, removes an older .idx, renames .bin, then .idx. After it, and after a failure, the writer is released
- * and no temporary file is left. */
+/* Seals if need be, sets an older pair aside, renames .bin, then .idx. Until finish, abort puts the older pair (or nothing) back. CS_E_IO. */
+cs_status cs_idxbin_writer_publish(cs_idxbin_writer *w, cs_error *err);
+/* Publishes if need be and removes the older pair. After it, and after a failure, the writer is released and no temporary file is left. */
 cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err);
 /* Throws everything away. Safe on a zeroed or finished writer. */
 void cs_idxbin_writer_abort(cs_idxbin_writer *w);

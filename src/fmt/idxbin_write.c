@@ -1,11 +1,12 @@
 /* Writing of Megatron .idx/.bin. Nothing appears under a final name before both files are whole and on disk. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "fmt/idxbin.h"
 
 #include <limits.h>
 
 enum { BUFFER_BYTES = 1 << 18 };
-enum { BIN, IDX, BIN_TMP, IDX_TMP, LOCK };
+enum { BIN, IDX, BIN_TMP, IDX_TMP, BIN_OLD, IDX_OLD, LOCK, N_PATHS = CS_IDXBIN_PATHS };
 
 static cs_status make_folder(const char *prefix, cs_error *err)
 {
@@ -21,13 +22,35 @@ static cs_status make_folder(const char *prefix, cs_error *err)
     return cs_io_mkdirs(dir, err);
 }
 
+static bool there(const cs_idxbin_writer *w, int path)
+{
+    return cs_io_kind(w->paths[path], NULL) != CS_FILE_NONE;
+}
+
+/* An older pair that was set aside takes its place again, unless a newer one stands there whole. */
+static void restore(const cs_idxbin_writer *w)
+{
+    bool back = !there(w, IDX);
+    if (back && there(w, BIN_OLD))
+        back = cs_io_rename(w->paths[BIN_OLD], w->paths[BIN], NULL) == CS_OK || !there(w, BIN_OLD);
+    if (back && there(w, IDX_OLD))
+        cs_io_rename(w->paths[IDX_OLD], w->paths[IDX], NULL);
+    if (back)
+        return; /* what could not be moved back is kept */
+    for (int i = BIN_OLD; i <= IDX_OLD; i++) {
+        cs_error why = {0};
+        if (cs_io_remove_tree(w->paths[i], &why) != CS_OK)
+            cs_warn("%s; remove it by hand", why.msg);
+    }
+}
+
 static void forget(cs_idxbin_writer *w)
 {
     if (w->lock >= 0) {
         cs_io_remove_tree(w->paths[LOCK], NULL);
         cs_io_unlock(w->lock);
     }
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < N_PATHS; i++)
         cs_free(w->paths[i]);
     cs_free(w->lengths);
     cs_free(w->documents);
@@ -37,10 +60,10 @@ static void forget(cs_idxbin_writer *w)
 
 cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err)
 {
-    static const char *const suffix[5] = {".bin", ".idx", ".bin.tmp", ".idx.tmp", ".lock"};
+    static const char *const suffix[N_PATHS] = {".bin", ".idx", ".bin.tmp", ".idx.tmp", ".bin.old.tmp", ".idx.old.tmp", ".lock"};
     *w = (cs_idxbin_writer){.dtype = dtype, .lock = -1};
     bool ok = true;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < N_PATHS; i++) {
         size_t n = strlen(prefix), m = strlen(suffix[i]);
         w->paths[i] = cs_malloc(n + m + 1);
         if (!w->paths[i]) {
@@ -59,8 +82,10 @@ cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtyp
         s = make_folder(prefix, err);
     if (s == CS_OK)
         s = cs_io_lock(w->paths[LOCK], 0, &w->lock, err);
-    if (s == CS_OK)
+    if (s == CS_OK) {
+        restore(w); /* a run that was killed between its renames */
         s = cs_writer_init_plain(&w->bin, w->paths[BIN_TMP], err);
+    }
     if (s != CS_OK)
         forget(w);
     return s;
@@ -71,6 +96,13 @@ void cs_idxbin_writer_abort(cs_idxbin_writer *w)
     if (!w->buffer)
         return;
     cs_writer_abort(&w->bin);
+    if (w->publishing) { /* no .bin without its .idx; what has left its temporary name is in place */
+        if (!there(w, IDX_TMP))
+            cs_io_remove_tree(w->paths[IDX], NULL);
+        if (!there(w, BIN_TMP))
+            cs_io_remove_tree(w->paths[BIN], NULL);
+        restore(w);
+    }
     cs_io_remove_tree(w->paths[BIN_TMP], NULL);
     cs_io_remove_tree(w->paths[IDX_TMP], NULL);
     forget(w);
@@ -200,19 +232,27 @@ cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err)
     return s;
 }
 
+cs_status cs_idxbin_writer_publish(cs_idxbin_writer *w, cs_error *err)
+{
+    if (!w->sealed)
+        CS_TRY(cs_idxbin_writer_seal(w, err));
+    w->publishing = true;
+    if (there(w, IDX)) /* from here to the last rename there is no data set of this name */
+        CS_TRY(cs_io_rename(w->paths[IDX], w->paths[IDX_OLD], err));
+    if (there(w, BIN))
+        CS_TRY(cs_io_rename(w->paths[BIN], w->paths[BIN_OLD], err));
+    CS_TRY(cs_io_rename(w->paths[BIN_TMP], w->paths[BIN], err));
+    CS_TRY(cs_io_rename(w->paths[IDX_TMP], w->paths[IDX], err));
+    w->published = true;
+    return CS_OK;
+}
+
 cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
 {
-    cs_status s = w->sealed ? CS_OK : cs_idxbin_writer_seal(w, err);
-    if (s == CS_OK)
-        s = cs_io_remove_tree(w->paths[IDX], err);
+    cs_status s = w->published ? CS_OK : cs_idxbin_writer_publish(w, err);
     if (s == CS_OK) {
-        s = cs_io_rename(w->paths[BIN_TMP], w->paths[BIN], err);
-        if (s == CS_OK)
-            s = cs_io_rename(w->paths[IDX_TMP], w->paths[IDX], err);
-        if (s != CS_OK) { /* no .bin without its .idx */
-            cs_io_remove_tree(w->paths[IDX], NULL);
-            cs_io_remove_tree(w->paths[BIN], NULL);
-        }
+        restore(w);
+        w->publishing = false;
     }
     cs_idxbin_writer_abort(w);
     return s;

@@ -204,9 +204,11 @@ static cs_status find_by_content(const char *dir, const char *ending, probe_fn *
         if (len <= tail || strcmp(names[i] + len - tail, ending) != 0)
             continue;
         status = join_path(path, dir, names[i], err);
-        if (status != CS_OK || !is_file(path) || cs_map_init(&map, path, NULL) != CS_OK)
+        if (status != CS_OK || !is_file(path))
             continue;
-        status = probe(map.data, map.size, path, &yes, err);
+        status = cs_map_init(&map, path, err);
+        if (status == CS_OK)
+            status = probe(map.data, map.size, path, &yes, err);
         cs_map_release(&map);
         if (!yes)
             continue;
@@ -219,11 +221,12 @@ static cs_status find_by_content(const char *dir, const char *ending, probe_fn *
     return status;
 }
 
-/* The tokenizer file of a directory; *merges gets the second one of GPT-2's pair or "". */
-static cs_status find_in_dir(const char *dir, char path[MAX_PATH], char merges[MAX_PATH], cs_error *err)
+/* The tokenizer file of a directory, if there is any; *merges gets the second one of GPT-2's pair or "". */
+static cs_status find_in_dir(const char *dir, char path[MAX_PATH], char merges[MAX_PATH], bool *any, cs_error *err)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
     bool found;
+    *any = true;
     merges[0] = '\0';
     for (size_t i = 0; i < 2; i++) {
         CS_TRY(join_path(path, dir, names[i], err));
@@ -238,10 +241,8 @@ static cs_status find_in_dir(const char *dir, char path[MAX_PATH], char merges[M
     CS_TRY(find_by_content(dir, ".bin", is_llama2c, path, &found, err));
     if (!found)
         CS_TRY(find_by_content(dir, ".gguf", has_gguf_tokenizer, path, &found, err));
-    if (found)
-        return CS_OK;
-    return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt, llama2.c tokenizer .bin or "
-                   ".gguf vocabulary in it", dir);
+    *any = found;
+    return CS_OK;
 }
 
 /* The folder of a file, for the configuration beside it. */
@@ -296,7 +297,11 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
     tok_kind kind = TOK_SPM;
     bool gguf = false;
     if (cs_io_kind(path, NULL) == CS_FILE_DIR) {
-        CS_TRY(find_in_dir(path, file, merges, err));
+        bool any;
+        CS_TRY(find_in_dir(path, file, merges, &any, err));
+        if (!any)
+            return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt, llama2.c tokenizer .bin or "
+                           ".gguf vocabulary in it", path);
         snprintf(dir, sizeof dir, "%s", path);
     } else {
         if (snprintf(file, sizeof file, "%s", path) >= MAX_PATH)
@@ -322,6 +327,12 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
     CS_TRY(cs_tok_config_read(cfg, err));
     CS_TRY(load_kind(t, kind, &files[0], &files[1], cfg, err));
     return configured ? cs_tok_config_apply(t, cfg, kind == TOK_JSON, err) : CS_OK;
+}
+
+cs_status cs_tokenizer_present(const char *dir, bool *present, cs_error *err)
+{
+    char file[MAX_PATH], merges[MAX_PATH] = "";
+    return find_in_dir(dir, file, merges, present, err);
 }
 
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err)

@@ -12,6 +12,8 @@ typedef struct cs_tokenizer cs_tokenizer;
 
 /* `path`: a file or a directory. CS_E_IO, CS_E_FORMAT (file, offset or line, what was expected), CS_E_NOMEM. */
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err);
+/* Whether the folder has a file that cs_tokenizer_create would take. CS_E_IO, CS_E_NOMEM. */
+cs_status cs_tokenizer_present(const char *dir, bool *present, cs_error *err);
 void cs_tokenizer_destroy(cs_tokenizer *tok);
 
 /* What it was read from: "SentencePiece BPE", "tokenizer.json", "GGUF vocabulary", ... Borrowed constant. */

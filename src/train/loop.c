@@ -48,7 +48,7 @@ cs_status cs_trainer_save(cs_trainer *t, cs_error *err)
         status = cs_ckpt_save(&args, t->world, err);
     }
     cs_str_release(&text);
-    t->save_failed = status != CS_OK;
+    t->save_failed = status;
     if (status == CS_OK)
         t->last_saved = t->state.step;
     return status;
@@ -177,8 +177,8 @@ static cs_status loop(cs_trainer *t, cs_error *err)
     else if (cs_comm_rank(t->world) == 0)
         cs_note("stopped by %s after step %lld of %lld%s%s", why, (long long)t->state.step, (long long)t->total_iters,
                 t->cfg.save ? "; resume with the same command and --resume" : "", t->cfg.save ? "" : " (nothing saved: no --save)");
-    if (t->save_failed)
-        return cs_fail(err, CS_E_IO, "%s: the last checkpoint could not be saved; make room and run again with --resume", t->cfg.save);
+    if (t->save_failed != CS_OK)
+        return cs_fail(err, t->save_failed, "%s: the last checkpoint could not be saved; make room and run again with --resume", t->cfg.save);
     return CS_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -130,8 +131,9 @@ cs_status cs_report_write(cs_report *r, cs_trainer *t, cs_error *err)
                    (long long)(st->consumed_samples * t->cfg.seq_length), seconds / steps * 1e3, r->last_lr, (long long)(r->sum.batch / r->steps),
                    loss, r->last_norm, (long long)t->cfg.seq_length, (long long)st->skipped, (long long)st->nan_steps, (double)r->sum.batch / seconds,
                    megatron_tflops(t, (double)r->sum.batch, seconds), r->sum.tokens / seconds, true_tflops(t, r->sum.tokens, seconds));
+    int64_t failures = cs_mem_failures();
     json_t *row = make_row(r, t, loss, seconds);
-    cs_status status = cs_runlog_row(&t->log, row, err);
+    cs_status status = cs_mem_failures() == failures ? cs_runlog_row(&t->log, row, err) : cs_fail_nomem(err, 1024, "a row of metrics.jsonl");
     json_decref(row);
     if (status == CS_OK)
         status = write_events(r, t, loss, err);

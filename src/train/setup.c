@@ -26,30 +26,57 @@ static bool has_trainer(const char *dir)
     return cs_io_kind(path, NULL) == CS_FILE_REGULAR;
 }
 
-static bool holds_checkpoint(const char *run)
+static cs_status has_any_name(const char *run, bool *any, cs_error *err)
 {
-    cs_error ignored;
+    char **names;
+    size_t n;
+    int64_t iteration;
+    *any = false;
+    CS_TRY(cs_io_list(run, &names, &n, err));
+    for (size_t i = 0; i < n; i++)
+        *any |= cs_ckpt_is_name(names[i], &iteration);
+    cs_io_list_free(names, n);
+    return CS_OK;
+}
+
+/* Damaged ones do not count; one that cannot be read now is an error: starting anew beside it would be a loss. */
+static cs_status holds_checkpoint(const char *run, bool *holds, cs_error *err)
+{
+    cs_error why = {0};
     char *dir;
-    if (!run || cs_io_kind(run, NULL) != CS_FILE_DIR || cs_ckpt_resolve(run, true, &dir, &ignored) != CS_OK)
-        return false;
-    cs_free(dir);
-    return true;
+    *holds = false;
+    if (!run || cs_io_kind(run, NULL) != CS_FILE_DIR)
+        return CS_OK;
+    CS_TRY(has_any_name(run, holds, err));
+    cs_status s = *holds ? cs_ckpt_resolve(run, true, &dir, &why) : CS_OK;
+    if (s == CS_E_NOMEM || s == CS_E_IO) {
+        *err = why;
+        return s;
+    }
+    if (*holds && s == CS_OK)
+        cs_free(dir);
+    *holds = *holds && s == CS_OK;
+    return CS_OK;
 }
 
 /* Rank 0 decides; the others get the folder's name from it, so that all read the same one. */
 static cs_status choose_start(const cs_train_config *c, start_point *s, cs_error *err)
 {
     bool same = c->load && c->save && strcmp(c->load, c->save) == 0;
-    if (c->resume && holds_checkpoint(c->save)) {
+    bool run_holds, load_holds = false;
+    CS_TRY(holds_checkpoint(c->save, &run_holds, err));
+    if (c->resume && run_holds) {
         CS_TRY(cs_ckpt_resolve(c->save, true, &s->dir, err));
         s->with_trainer = true;
         return CS_OK;
     }
-    if (!c->resume && !same && holds_checkpoint(c->save))
+    if (!c->resume && !same && run_holds)
         return cs_fail(err, CS_E_USAGE, "--save %s already holds checkpoints; add --resume to continue that run, or name another folder", c->save);
     if (!c->load)
         return CS_OK;
-    if (cs_io_kind(c->load, NULL) == CS_FILE_NONE || (same && !holds_checkpoint(c->load))) {
+    if (same)
+        CS_TRY(holds_checkpoint(c->load, &load_holds, err));
+    if (cs_io_kind(c->load, NULL) == CS_FILE_NONE || (same && !load_holds)) {
         if (!same)
             return cs_fail(err, CS_E_IO, "--load %s: no such file or folder; check the path", c->load);
         cs_warn("--load %s holds no checkpoint yet: starting from RANDOM weights", c->load);

@@ -49,6 +49,7 @@ static void put_hash(json_t *o, const char *key, uint64_t hash)
 
 cs_status cs_train_state_to_json(const cs_train_state *st, const cs_train_identity *id, cs_str *out, cs_error *err)
 {
+    int64_t failures = cs_mem_failures();
     json_t *o = json_object();
     put_ints(o, state_rows, sizeof state_rows / sizeof *state_rows, st);
     json_object_set_new(o, "loss_sum_since_row", json_real(st->loss_sum));
@@ -62,7 +63,7 @@ cs_status cs_train_state_to_json(const cs_train_state *st, const cs_train_identi
     json_t *lr = json_pack("{s:s, s:f, s:f, s:f, s:f}", "style", cs_lr_style_name(id->schedule.style), "lr", id->schedule.lr, "min_lr",
                            id->schedule.min_lr, "warmup_samples", id->schedule.warmup, "decay_samples", id->schedule.decay);
     cs_status status = CS_OK;
-    if (!lr || json_object_set_new(o, "lr_schedule", lr) != 0)
+    if (!lr || json_object_set_new(o, "lr_schedule", lr) != 0 || cs_mem_failures() != failures)
         status = cs_fail_nomem(err, 1024, "trainer/state.json");
     if (status == CS_OK)
         status = cs_json_dump(o, 2, out, err);

@@ -39,7 +39,7 @@ typedef struct cs_trainer {
     double started;      /* monotonic seconds */
     double peak_flops;   /* measured peak of this rank's threads for the dtype, operations per second; 0 = unknown */
     int64_t last_saved;  /* step, -1 = none */
-    bool save_failed;    /* the last save failed */
+    cs_status save_failed; /* why the last save failed */
 } cs_trainer;
 
 /* What the command line gives to every rank. */

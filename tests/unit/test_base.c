@@ -324,11 +324,11 @@ static void test_interrupted(void **state)
 static void test_killed(void **state)
 {
     (void)state;
-    static const char *const sites[] = {"open", "write", "fsync", "rename"};
+    static const char *const sites[] = {"create", "open", "write", "fsync", "rename"};
     cs_error err = {0};
     const char *path = strcpy((char[200]){0}, in_dir("k"));
     int killed = 0;
-    for (size_t s = 0; s < 4; s++) {
+    for (size_t s = 0; s < 5; s++) {
         for (int n = 1; n <= 3; n++) {
             assert_int_equal(cs_io_write_atomic(path, "old", 3, &err), CS_OK);
             pid_t pid = fork();
@@ -346,7 +346,7 @@ static void test_killed(void **state)
             killed += WIFSIGNALED(status) != 0;
         }
     }
-    assert_int_equal(killed, 6); /* open 2 (file, folder), write 1, fsync 2, rename 1 */
+    assert_int_equal(killed, 6); /* create 1, open 1 (the folder), write 1, fsync 2, rename 1 */
 }
 
 static void test_lock(void **state)
