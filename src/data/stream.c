@@ -6,8 +6,9 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
-enum { IN_BYTES = 1 << 17 };
+enum { IN_BYTES = 1 << 17, SMALL_FILE = 8 << 20, SMALL_WINDOW_LOG = 25, WINDOW_LOG = 27 };
 
 typedef enum packing { PLAIN, GZIP, ZSTD } packing;
 
@@ -22,6 +23,7 @@ struct cs_stream {
     z_stream z;
     bool z_ready;
     ZSTD_DStream *zstd;
+    int window_log; /* zstd: largest window that is decoded */
 };
 
 static void *zlib_alloc(void *opaque, unsigned count, unsigned size)
@@ -82,6 +84,17 @@ static cs_status find_kind(cs_stream *s, cs_error *err)
     return CS_OK;
 }
 
+static cs_status start_zstd(cs_stream *s, const char *path, cs_error *err)
+{
+    int64_t size = 0;
+    bool small = cs_io_kind(path, &size) == CS_FILE_REGULAR && size < SMALL_FILE;
+    s->window_log = small ? SMALL_WINDOW_LOG : WINDOW_LOG;
+    s->zstd = ZSTD_createDStream();
+    if (!s->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, s->window_log)))
+        return cs_fail_nomem(err, 1 << 17, path);
+    return CS_OK;
+}
+
 cs_status cs_stream_create(const char *path, cs_stream **out, cs_error *err)
 {
     *out = NULL;
@@ -101,8 +114,8 @@ cs_status cs_stream_create(const char *path, cs_stream **out, cs_error *err)
         if (!s->z_ready)
             st = cs_fail_nomem(err, 1 << 16, path);
     }
-    if (st == CS_OK && s->kind == ZSTD && !(s->zstd = ZSTD_createDStream()))
-        st = cs_fail_nomem(err, 1 << 17, path);
+    if (st == CS_OK && s->kind == ZSTD)
+        st = start_zstd(s, path, err);
     if (st != CS_OK)
         cs_stream_destroy(s);
     else
@@ -158,6 +171,9 @@ static cs_status unpack_zstd(cs_stream *s, void *buf, size_t n, size_t *got, cs_
     size_t r = ZSTD_decompressStream(s->zstd, &out, &in);
     s->at = in.pos;
     *got = out.pos;
+    if (ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge)
+        return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: a zstd window of more than %d MiB; pack the file again without --long and --ultra",
+                       s->reader.path, (long long)cs_stream_consumed(s), 1 << (s->window_log - 20));
     if (ZSTD_isError(r))
         return damaged(s, ZSTD_getErrorName(r), err);
     s->inside = r != 0;

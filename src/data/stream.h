@@ -1,5 +1,5 @@
 /* The bytes of an input file, unpacked when they are gzip or zstd. The first bytes decide, never the name. Memory: two fixed buffers
- * (and zstd's window, at most 128 MiB). */
+ * (and zstd's window: at most 128 MiB, 32 MiB for a file of less than 8 MiB, so that a few bytes cannot ask for so much). */
 #ifndef CS_DATA_STREAM_H
 #define CS_DATA_STREAM_H
 

@@ -70,6 +70,8 @@ if command -v zstd >"$TMP/which"; then
     head -c 2000 "$in/a.txt.zst" >"$in/cut.zst"
     expect 3 "cut zstd" "" "cut.zst: byte [0-9]+: .*end too early" pre --input "$in/cut.zst" --output-prefix "$out/x"
 fi
+printf '\x28\xb5\x2f\xfd\x00\x88\x19\x00\x00abc' >"$in/window.zst"
+expect 3 "zstd window of 128 MiB in 12 bytes" "" "window.zst: byte 0: a zstd window of more than 32 MiB" pre --input "$in/window.zst" --output-prefix "$out/x"
 expect 0 "committed zstd file" "" "" pre --input "$data/preprocess/small.jsonl.zst" --output-prefix "$out/small" --json-keys text title
 result "two keys, two outputs" "$(ls "$out"/small_text_document.bin "$out"/small_title_document.idx 2>&1 >"$TMP/ls")"
 expect 0 "summary as JSON" '"documents": 6, .*"skipped": 0' "" "$CSPEED" preprocess --json --tokenizer-name-or-path "$tok" --json-key text title \
