@@ -10,7 +10,7 @@ PKG_CONFIG ?= pkg-config
 OPT ?= -O3
 VERSION := 0.1.0
 
-LIBS := jansson zlib libzstd libxxhash libutf8proc
+LIBS := jansson zlib libzstd libxxhash libutf8proc libpcre2-8
 MPI ?= $(shell $(PKG_CONFIG) --exists mpi-c && echo 1 || ($(PKG_CONFIG) --exists mpich && echo 1 || echo 0))
 MPI_PC := $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
 # Debian's oneDNN brings no .pc file: a .pc file is asked first, then the compiler.

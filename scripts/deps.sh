@@ -29,6 +29,7 @@ look() {
     need libzstd-dev pkg-config --exists libzstd
     need libxxhash-dev pkg-config --exists libxxhash
     need libutf8proc-dev pkg-config --exists libutf8proc
+    need libpcre2-dev pkg-config --exists libpcre2-8
     need libdnnl-dev have_header oneapi/dnnl/dnnl.h
     need librandom123-dev have_header Random123/philox.h
     need libcmocka-dev pkg-config --exists cmocka

@@ -59,6 +59,7 @@ static void run_release(run *r)
     for (int64_t i = 0; r->seq && i < r->n_slots; i++) {
         cs_ids_release(&r->seq[i].ids);
         cs_str_release(&r->seq[i].text);
+        cs_detok_release(&r->seq[i].detok);
     }
     cs_free(r->seq);
     cs_free(r->slot);
@@ -78,7 +79,7 @@ static cs_status begin(run *r, int64_t slot, size_t number, const cs_gen_prompt 
     s->n_prompt = (int64_t)p->n;
     s->fed = 0;
     s->emitted = 0;
-    s->detok = (cs_detok){0};
+    cs_detok_release(&s->detok);
     cs_ids_clear(&s->ids);
     cs_ids_append(&s->ids, p->ids, p->n);
     cs_kvcache_clear(&r->cache, slot);

@@ -182,6 +182,8 @@ static void flush(const cs_bpe *b, cs_bpe_work *w, const char *text, cs_ids *out
         const cs_bpe_symbol *s = &w->symbols[i];
         if (b->kind == CS_BPE_TEXT)
             put_piece(b, w, text, s->at, s->len, s->id >= 0 ? s->id : cs_vocab_find(b->vocab, text + s->at, s->len), out);
+        else if (b->kind == CS_BPE_PAIRS)
+            put_id(w, s->id, w->passed += s->len, out);
         else
             put_id(w, s->id, s->end, out);
     }
@@ -339,6 +341,7 @@ static void queue_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_
 {
     uint32_t before = NO_CODE_POINT, cp;
     size_t unk_bytes = 0, unk_end = 0;
+    w->passed = 0;
     for (size_t i = 0, n; i < len; i += n, before = cp) {
         int32_t id = pair_symbol(b, text, i, len, &n, &cp);
         bool fallback = id < 0 && falls_back(b, text + i, n);
@@ -384,7 +387,7 @@ static bool walk_pairs(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t
             bool fallback = falls_back(b, bad, n);
             for (size_t k = 0; fallback && k < n; k++)
                 put_id(w, b->vocab->byte_id[(uint8_t)bad[k]], (uint32_t)(at + done + k + 1), out);
-            ok = fallback || b->vocab->unk >= 0; /* what is dropped brings its neighbours together */
+            ok = fallback ? unk_end == 0 : b->vocab->unk >= 0; /* bytes go before the unknown run; what is dropped brings its neighbours together */
             if (!fallback && unk_end > 0 && !b->fuse_unk)
                 put_id(w, b->vocab->unk, (uint32_t)unk_end, out);
             unk_end = fallback ? unk_end : at + done + n;

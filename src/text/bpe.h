@@ -74,13 +74,15 @@ typedef struct cs_bpe_work {
     cs_ids trial;           /* what the queue makes of a short text */
     cs_ids *ends;           /* of this call */
     size_t n_ends;          /* written by this call */
+    uint32_t passed;        /* PAIRS: bytes that the ids so far are made of */
     size_t n_symbols, cap_symbols, n_heap, cap_heap;
     bool failed, after_unk;
 } cs_bpe_work;
 
 /* Appends the ids of one segment (for TEXT and PAIRS well-formed UTF-8, len < 2^31). Out of memory sets w->failed or out->failed.
  * ends (may be NULL) gets one number per id: where in text[0..len) the source of that id ends. They never decrease; a byte piece covers one
- * byte, a fused unknown its whole run, a blank in front that is not of the text nothing. */
+ * byte, a fused unknown its whole run, a blank in front that is not of the text nothing. PAIRS: as tokenizers has it, the bytes that the ids
+ * so far are made of, which does not count what was dropped for want of an unknown piece. */
 void cs_bpe_encode(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, cs_ids *out, cs_ids *ends);
 /* Does merging make exactly want[0..n) of a text? By the queue, without a word about the text's surroundings. */
 bool cs_bpe_gives(const cs_bpe *b, cs_bpe_work *w, const char *text, size_t len, const int32_t *want, size_t n);

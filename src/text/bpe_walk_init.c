@@ -1,6 +1,7 @@
 /* The tables of bpe_walk.c. Tokens are found in order of length, so that the trees of both sides of a merge are there when it is looked at. */
 #include "text/bpe_walk.h"
 
+#include "text/byte_level.h"
 #include "text/tok.h"
 #include "text/utf8.h"
 

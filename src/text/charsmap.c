@@ -20,7 +20,7 @@ static uint32_t offset_of(uint32_t unit)
     return (unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const char **to)
+static size_t match(const cs_charsmap *m, const char *text, size_t n, bool shortest, const char **to)
 {
     size_t best = 0;
     if (m->n_units == 0)
@@ -41,6 +41,8 @@ size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const
             if (value < m->strings_bytes) {
                 best = i + 1;
                 *to = m->strings + value;
+                if (shortest)
+                    break;
             }
         }
     }
@@ -60,4 +62,14 @@ bool cs_charsmap_begins(const cs_charsmap *m, const char *text, size_t n)
         node ^= offset_of(unit);
     }
     return m->n_units > 0;
+}
+
+size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const char **to)
+{
+    return match(m, text, n, false, to);
+}
+
+size_t cs_charsmap_shortest(const cs_charsmap *m, const char *text, size_t n, const char **to)
+{
+    return match(m, text, n, true, to);
 }

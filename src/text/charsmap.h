@@ -17,5 +17,7 @@ void cs_charsmap_init(cs_charsmap *m, const uint8_t *blob, size_t bytes);
 size_t cs_charsmap_match(const cs_charsmap *m, const char *text, size_t n, const char **to);
 /* May a rule begin with text[0..n)? */
 bool cs_charsmap_begins(const cs_charsmap *m, const char *text, size_t n);
+/* The same for the shortest rule. */
+size_t cs_charsmap_shortest(const cs_charsmap *m, const char *text, size_t n, const char **to);
 
 #endif

@@ -2,6 +2,9 @@
  * it replaces, or for its left neighbour; SentencePiece's normaliser has a rule of its own. */
 #include "text/normalize.h"
 
+#include "text/byte_level.h"
+#include "text/norm_unicode.h"
+#include "text/unidata.h"
 #include "text/utf8.h"
 
 #include <string.h>
@@ -211,13 +214,99 @@ static void replace_text(cs_bytes from, cs_bytes to, cs_view in, uint32_t base, 
     cs_mapped_copy(out, cs_view_part(in, done, in.len - done));
 }
 
+static cs_status replace_regex(const cs_norm_step *step, cs_norm_work *w, cs_view in, uint32_t base, cs_error *err)
+{
+    cs_regex_scan scan = {step->re, &w->regex, in.text, in.len, 0, SIZE_MAX};
+    size_t done = 0;
+    for (size_t begin, end; in.len > 0;) {
+        bool found;
+        CS_TRY(cs_regex_next(&scan, &begin, &end, &found, err));
+        if (!found)
+            break;
+        cs_mapped_copy(&w->out, cs_view_part(in, done, begin - done));
+        cs_mapped_put(&w->out, step->to.text, step->to.len, left_of(in, end, base));
+        done = end;
+    }
+    cs_mapped_copy(&w->out, cs_view_part(in, done, in.len - done));
+    return CS_OK;
+}
+
+/* Bytes of the code point that ends at text[0..n), and itself. */
+static size_t last_cp(const char *text, size_t n, uint32_t *cp)
+{
+    size_t k = 1;
+    while (k < n && k < 4 && ((uint8_t)text[n - k] & 0xc0) == 0x80)
+        k++;
+    return cs_utf8_decode((const uint8_t *)text + n - k, k, cp) == k ? k : 0;
+}
+
+static void strip(const cs_norm_step *step, cs_view in, cs_mapped *out)
+{
+    size_t begin = 0, end = in.len, n;
+    uint32_t cp;
+    while (step->left && begin < end && (n = cs_utf8_decode((const uint8_t *)in.text + begin, end - begin, &cp)) > 0 && cs_uni_is_space(cp))
+        begin += n;
+    while (step->right && end > begin && (n = last_cp(in.text, end, &cp)) > 0 && cs_uni_is_space(cp))
+        end -= n;
+    cs_mapped_copy(out, cs_view_part(in, begin, end - begin));
+}
+
+/* What NMT's rules make of a code point; -1 = it is dropped. */
+static int64_t nmt(uint32_t c)
+{
+    if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+        return -1;
+    bool blank = c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 ||
+                 c == 0x2581 || c == 0xfeff || c == 0xfffd;
+    return blank ? ' ' : (int64_t)c;
+}
+
+/* Steps that look at one code point at a time. */
+static void each(cs_norm_kind kind, cs_view in, cs_mapped *out)
+{
+    for (size_t i = 0, n; i < in.len; i += n) {
+        uint32_t cp, low[2];
+        uint8_t utf8[4];
+        n = cs_utf8_decode((const uint8_t *)in.text + i, in.len - i, &cp);
+        if (n == 0) {
+            n = 1;
+            cs_mapped_copy(out, cs_view_part(in, i, 1));
+        } else if (kind == CS_NORM_LOWER) {
+            size_t count = cs_uni_lower(cp, low);
+            for (size_t k = 0; k < count; k++)
+                cs_mapped_put(out, utf8, cs_utf8_encode(low[k], utf8), cs_view_at(in, i));
+        } else if (kind == CS_NORM_NMT) {
+            int64_t to = nmt(cp);
+            if (to >= 0)
+                cs_mapped_put(out, utf8, cs_utf8_encode((uint32_t)to, utf8), cs_view_at(in, i));
+        } else if (!cs_uni_is_mark(cp)) {
+            cs_mapped_copy(out, cs_view_part(in, i, n));
+        }
+    }
+}
+
+static cs_status one_step(const cs_norm_step *step, cs_norm_work *w, cs_view text, bool first, uint32_t base, cs_error *err)
+{
+    switch (step->kind) {
+    case CS_NORM_SPM: normalize_spm(&step->spm, text, first, base, &w->out); break;
+    case CS_NORM_REPLACE: replace_text(step->from, step->to, text, base, &w->out); break;
+    case CS_NORM_PREPEND: prepend(step->to, text, base, &w->out); break;
+    case CS_NORM_REGEX: CS_TRY(replace_regex(step, w, text, base, err)); break;
+    case CS_NORM_STRIP: strip(step, text, &w->out); break;
+    case CS_NORM_BYTES: cs_byte_level_put(text, &w->out); break;
+    case CS_NORM_FORM: cs_norm_form(step->compat, step->compose, text, base, &w->changes, &w->out); break;
+    case CS_NORM_PRECOMPILED: cs_norm_precompiled(&step->map, text, base, &w->changes, &w->out); break;
+    default: each(step->kind, text, &w->out); break;
+    }
+    return w->changes.failed ? cs_fail_nomem(err, text.len, "normalising") : cs_str_check(&w->out.text, err);
+}
+
 cs_status cs_normalize(const cs_normalizer *n, cs_norm_work *w, cs_view text, bool first, uint32_t base, cs_error *err)
 {
     cs_mapped_clear(&w->out);
     if (n->n_steps == 0)
         cs_mapped_copy(&w->out, text);
     for (size_t i = 0; i < n->n_steps; i++) {
-        const cs_norm_step *step = &n->steps[i];
         if (i > 0) {
             cs_mapped swap = w->out;
             w->out = w->spare;
@@ -225,13 +314,7 @@ cs_status cs_normalize(const cs_normalizer *n, cs_norm_work *w, cs_view text, bo
             cs_mapped_clear(&w->out);
             text = cs_mapped_view(&w->spare);
         }
-        if (step->kind == CS_NORM_SPM)
-            normalize_spm(&step->spm, text, first, base, &w->out);
-        else if (step->kind == CS_NORM_REPLACE)
-            replace_text(step->from, step->to, text, base, &w->out);
-        else
-            prepend(step->to, text, base, &w->out);
-        CS_TRY(cs_str_check(&w->out.text, err));
+        CS_TRY(one_step(&n->steps[i], w, text, first, base, err));
     }
     return cs_str_check(&w->out.text, err);
 }
@@ -240,4 +323,7 @@ void cs_norm_work_release(cs_norm_work *w)
 {
     cs_mapped_release(&w->out);
     cs_mapped_release(&w->spare);
+    cs_free(w->changes.list);
+    w->changes = (cs_norm_changes){0};
+    cs_regex_work_release(&w->regex);
 }

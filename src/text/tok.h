@@ -3,6 +3,7 @@
 #define CS_TEXT_TOK_H
 
 #include "text/bpe.h"
+#include "text/decoder.h"
 #include "text/normalize.h"
 #include "text/pretok.h"
 #include "text/tok_work.h"
@@ -16,35 +17,31 @@
 typedef struct cs_added {
     int32_t id;
     cs_bytes content;
-    bool special, lstrip, rstrip, normalized;
+    bool special, lstrip, rstrip, normalized, single_word;
 } cs_added;
 
-enum { CS_MAX_DECODE_REPLACE = 4, CS_MAX_EXTRA_IDS = 8, CS_MAX_TOK_FILES = 8 };
+enum { CS_MAX_EXTRA_IDS = 8, CS_MAX_TOK_FILES = 8, CS_MAX_REGEXES = 80, CS_MAX_TRIMS = 4 };
 
-typedef enum cs_bytes_rule {
-    CS_BYTES_NONE,       /* text as it is */
-    CS_BYTES_CODE_POINT, /* SentencePiece: one U+FFFD per byte that is in no code point */
-    CS_BYTES_RUN,        /* HF ByteFallback: a run of byte pieces is good as a whole or one U+FFFD per byte */
-    CS_BYTES_LOSSY,      /* one U+FFFD per maximal damaged part */
-} cs_bytes_rule;
+typedef enum cs_decode_kind {
+    CS_DECODE_CHAIN,   /* tokenizer.json's steps */
+    CS_DECODE_SPM,     /* SentencePiece: one U+FFFD per byte that is in no code point, U+2581 is a blank */
+    CS_DECODE_LLAMA2C, /* llama2.c: bytes as they come, one U+FFFD per damaged part, no blank behind BOS */
+} cs_decode_kind;
 
 typedef struct cs_decoder {
-    struct {
-        cs_bytes from, to;
-    } replace[CS_MAX_DECODE_REPLACE];
-    size_t n_replace;
-    cs_bytes_rule bytes;  /* how byte pieces (CODE_POINT, RUN) or all text (LOSSY) become UTF-8 */
-    bool byte_pieces;     /* <0xNN> is a byte */
-    bool byte_level;      /* GPT-2's byte alphabet */
-    bool spm_prefix;      /* SentencePiece: the first U+2581 of the text is dropped, or all leading ones: */
-    bool spm_all_leading;
-    bool meta_prefix;     /* HF Metaspace: U+2581 in the first piece is dropped */
-    bool space_between;   /* no decoder at all: pieces are joined by blanks */
-    char strip;           /* dropped at the start of the text, at most n_strip of them */
-    uint8_t n_strip;
-    bool strip_after_bos; /* llama2.c: the same after BOS, wherever it is */
-    cs_bytes unk_surface; /* text NULL = the piece */
+    cs_decode_kind kind;
+    cs_dec_chain chain;
+    bool byte_pieces;       /* SPM, LLAMA2C: <0xNN> is a byte */
+    bool drop_blank;        /* SPM: the first U+2581 of the text is dropped, or all leading ones: */
+    bool drop_all;
+    cs_bytes unknown;       /* SPM: what an unknown piece is shown as */
 } cs_decoder;
+
+/* A post-processor that takes blanks out of ranges. */
+typedef struct cs_trim {
+    bool add_prefix_space; /* one blank in front of the text is not the text's */
+    bool joined;           /* ids in front of the text are in the same encoding already */
+} cs_trim;
 
 typedef enum cs_range_rule { CS_RANGE_JSON, CS_RANGE_SPM } cs_range_rule; /* whose idea of the text that an id stands for */
 
@@ -64,6 +61,12 @@ struct cs_tokenizer {
     cs_trie added_raw, added_norm; /* index into `added`, found before and after normalising */
     bool has_raw, has_norm;
     cs_decoder dec;
+    cs_bytes *shown;      /* by id: text for the decoder where it is not the piece's, text NULL = the piece's; NULL = nowhere */
+    bool needs_source;    /* ranges are carried along even when nobody asked */
+    cs_regex *regexes[CS_MAX_REGEXES];
+    size_t n_regexes;
+    cs_trim trims[CS_MAX_TRIMS];
+    size_t n_trims, n_templates, n_joined; /* post-processors so far */
     int32_t bos, eos, unk, pad;
     int32_t prefix[CS_MAX_EXTRA_IDS], suffix[CS_MAX_EXTRA_IDS];
     size_t n_prefix, n_suffix;
@@ -94,11 +97,6 @@ cs_status cs_tok_load_gpt2(cs_tokenizer *t, const cs_bytes vocab, const cs_bytes
 cs_status cs_tok_index_added(cs_tokenizer *t, cs_error *err);
 /* A copy in t->mem; text NULL = out of memory. */
 cs_bytes cs_tok_keep(cs_tokenizer *t, const char *text, size_t len);
-/* Bytes of the piece by GPT-2's alphabet: the byte that a code point stands for, -1 = none. */
-int cs_byte_level_value(uint32_t cp);
-
-/* One piece into the stream; keep_special as in cs_tokenizer_decode. */
-void cs_tok_push_piece(const cs_tokenizer *t, cs_detok *d, int32_t id, bool keep_special, cs_str *out);
 
 /* Tokenizers from memory, for tests and fuzzing; kind: "spm", "llama2c", "gguf", "json". */
 cs_status cs_tokenizer_create_from_bytes(const char *kind, const uint8_t *bytes, size_t len, const char *name, cs_tokenizer **out, cs_error *err);

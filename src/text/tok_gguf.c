@@ -291,7 +291,7 @@ static cs_status load_gpt2(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
     CS_TRY(gpt2_merges(t, &s, err));
     cs_tok_set_byte_level(t);
     t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){.kind = CS_PRETOK_BYTE_LEVEL, .prefix = CS_PREFIX_NEVER, .split = true};
-    t->dec = (cs_decoder){.byte_level = true, .bytes = CS_BYTES_LOSSY};
+    t->dec.chain.steps[t->dec.chain.n_steps++].kind = CS_DEC_BYTE_LEVEL;
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     set_ids(t, &s);
     t->unk = (int32_t)s.unk;

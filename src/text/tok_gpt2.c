@@ -66,7 +66,7 @@ static cs_status load_parsed(cs_tokenizer *t, const json_t *vocab, cs_bytes merg
     cs_tok_set_byte_level(t);
     t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){
         .kind = CS_PRETOK_BYTE_LEVEL, .prefix = cfg->add_prefix_space == 1 ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER, .split = true};
-    t->dec = (cs_decoder){.byte_level = true, .bytes = CS_BYTES_LOSSY};
+    t->dec.chain.steps[t->dec.chain.n_steps++].kind = CS_DEC_BYTE_LEVEL;
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     CS_TRY(add_specials(t, err));
     cs_tok_guess_specials(t);

@@ -1,115 +1,351 @@
-/* The pipeline of tokenizer.json. Each part is an object with a "type"; a table row says how to read it, "Sequence" nests. */
-#include "fmt/json.h"
+/* The parts of tokenizer.json's pipeline: what they share, normalizer and pre-tokenizer. A table row says how to read a type. */
+#include "text/byte_level.h"
 #include "text/tok_json.h"
+#include "text/unidata.h"
 #include "text/utf8.h"
 
 #include <string.h>
 
-typedef struct part_reader {
-    cs_tokenizer *t;
-    const char *name; /* of the file */
-    const char *part; /* "normalizer", ... */
-    cs_error *err;
-    bool fused;       /* decoder: Fuse was seen */
-} part_reader;
+/* ---- common ---- */
 
-typedef struct part_row {
-    const char *type;
-    cs_status (*read)(part_reader *r, const json_t *obj);
-} part_row;
-
-static cs_status bad(const part_reader *r, const char *what)
+static cs_status read_one(cs_part_reader *r, const json_t *obj, const char *list, const cs_part_row *rows)
 {
-    return cs_fail(r->err, CS_E_FORMAT, "%s: %s: %s", r->name, r->part, what);
+    const json_t *type = json_object_get(obj, "type");
+    if (!json_is_object(obj))
+        return cs_at_expected(&r->at, NULL, "an object", obj);
+    if (!json_is_string(type))
+        return cs_at_expected(&r->at, "type", "a string", type);
+    if (strcmp(json_string_value(type), "Sequence") == 0) {
+        const json_t *array = NULL;
+        size_t i;
+        json_t *v;
+        CS_TRY(cs_at_array(&r->at, obj, list, true, &array));
+        size_t mark = cs_at_member(&r->at, list);
+        json_array_foreach(array, i, v) {
+            size_t element = cs_at_element(&r->at, i);
+            CS_TRY(read_one(r, v, list, rows)); /* the reader of the file bounds the depth */
+            cs_at_leave(&r->at, element);
+        }
+        cs_at_leave(&r->at, mark);
+        return CS_OK;
+    }
+    for (; rows->type; rows++)
+        if (strcmp(rows->type, json_string_value(type)) == 0)
+            return rows->read(r, obj);
+    return cs_at_refuse(&r->at, "type", "%.80s is not supported", json_string_value(type));
 }
 
-static cs_status get_bytes(const part_reader *r, const json_t *obj, const char *key, bool may_be_empty, cs_bytes *out)
+cs_status cs_part_read(cs_part_reader *r, const json_t *root, const char *key, const char *list, const cs_part_row *rows, bool *none)
 {
-    const json_t *v = json_object_get(obj, key);
-    if (!json_is_string(v) || (!may_be_empty && json_string_length(v) == 0))
-        return cs_fail(r->err, CS_E_FORMAT, "%s: %s: \"%s\" must be a string%s", r->name, r->part, key, may_be_empty ? "" : " that is not empty");
-    *out = cs_tok_keep(r->t, json_string_value(v), json_string_length(v));
-    return out->text ? CS_OK : cs_fail_nomem(r->err, out->len, "a tokenizer");
+    const json_t *obj = json_object_get(root, key);
+    *none = !obj || json_is_null(obj);
+    if (*none)
+        return CS_OK;
+    size_t mark = cs_at_member(&r->at, key);
+    CS_TRY(read_one(r, obj, list, rows));
+    cs_at_leave(&r->at, mark);
+    return CS_OK;
 }
 
-static cs_status read_replace(const part_reader *r, const json_t *obj, cs_bytes *from, cs_bytes *to)
+static cs_status keep(cs_part_reader *r, cs_bytes *b)
 {
-    const json_t *pattern = json_object_get(obj, "pattern");
-    if (json_object_get(pattern, "Regex"))
-        return bad(r, "Replace with a Regex is not supported");
-    CS_TRY(get_bytes(r, pattern, "String", false, from));
-    return get_bytes(r, obj, "content", true, to);
+    *b = cs_tok_keep(r->t, b->text, b->len);
+    return b->text ? CS_OK : cs_fail_nomem(r->at.err, b->len, "a tokenizer");
+}
+
+cs_status cs_part_bytes(cs_part_reader *r, const json_t *obj, const char *key, cs_bytes *out)
+{
+    CS_TRY(cs_at_string(&r->at, obj, key, true, out));
+    return keep(r, out);
+}
+
+cs_status cs_part_regex(cs_part_reader *r, const char *key, cs_bytes pattern, const cs_regex **re)
+{
+    cs_error why = {0};
+    cs_tokenizer *t = r->t;
+    if (t->n_regexes == CS_MAX_REGEXES)
+        return cs_at_refuse(&r->at, key, "more than %d patterns are not supported", CS_MAX_REGEXES);
+    cs_status status = cs_regex_create(pattern.text, pattern.len, &t->regexes[t->n_regexes], &why);
+    if (status == CS_E_FORMAT)
+        return cs_at_refuse(&r->at, key, "%.300s", why.msg);
+    if (status != CS_OK)
+        return cs_fail(r->at.err, status, "%s", why.msg);
+    *re = t->regexes[t->n_regexes++];
+    return CS_OK;
+}
+
+cs_status cs_part_pattern(cs_part_reader *r, const json_t *obj, cs_bytes *literal, const cs_regex **re, cs_bytes *text)
+{
+    const json_t *p = json_object_get(obj, "pattern"), *string = json_object_get(p, "String");
+    cs_bytes pattern = {NULL, 0};
+    if (!json_is_object(p) || json_object_size(p) != 1 || !(string || json_object_get(p, "Regex")))
+        return cs_at_expected(&r->at, "pattern", "{\"String\": ...} or {\"Regex\": ...}", p);
+    size_t mark = cs_at_member(&r->at, "pattern");
+    if (string) {
+        CS_TRY(cs_part_bytes(r, p, "String", literal));
+        if (literal->len == 0)
+            CS_TRY(cs_part_regex(r, "String", *literal, re));
+    } else {
+        CS_TRY(cs_at_string(&r->at, p, "Regex", true, &pattern));
+        if (!text)
+            CS_TRY(cs_part_regex(r, "Regex", pattern, re));
+    }
+    if (text)
+        *text = pattern;
+    cs_at_leave(&r->at, mark);
+    return CS_OK;
 }
 
 /* ---- normalizer ---- */
 
-static cs_status new_norm(const part_reader *r, cs_norm_kind kind, cs_norm_step **out)
+static cs_status new_norm(cs_part_reader *r, cs_norm_kind kind, cs_norm_step **out)
 {
-    if (r->t->norm.n_steps == CS_MAX_NORM_STEPS)
-        return bad(r, "too many steps");
-    *out = &r->t->norm.steps[r->t->norm.n_steps++];
+    cs_normalizer *n = &r->t->norm;
+    if (n->n_steps == CS_MAX_NORM_STEPS)
+        return cs_at_refuse(&r->at, NULL, "more than %d steps are not supported", CS_MAX_NORM_STEPS);
+    *out = &n->steps[n->n_steps++];
     (*out)->kind = kind;
     return CS_OK;
 }
 
-static cs_status norm_prepend(part_reader *r, const json_t *obj)
+static cs_status norm_prepend(cs_part_reader *r, const json_t *obj)
 {
     cs_norm_step *s = NULL;
     CS_TRY(new_norm(r, CS_NORM_PREPEND, &s));
-    return get_bytes(r, obj, "prepend", true, &s->to);
+    return cs_part_bytes(r, obj, "prepend", &s->to);
 }
 
-static cs_status norm_replace(part_reader *r, const json_t *obj)
+static cs_status norm_replace(cs_part_reader *r, const json_t *obj)
 {
     cs_norm_step *s = NULL;
     CS_TRY(new_norm(r, CS_NORM_REPLACE, &s));
-    return read_replace(r, obj, &s->from, &s->to);
+    CS_TRY(cs_part_pattern(r, obj, &s->from, &s->re, NULL));
+    if (s->re)
+        s->kind = CS_NORM_REGEX;
+    return cs_part_bytes(r, obj, "content", &s->to);
 }
 
-static const part_row norm_rows[] = {{"Prepend", norm_prepend}, {"Replace", norm_replace}, {NULL, NULL}};
+static cs_status norm_form(cs_part_reader *r, const json_t *obj)
+{
+    const char *type = json_string_value(json_object_get(obj, "type")); /* NFC, NFD, NFKC, NFKD */
+    cs_norm_step *s = NULL;
+    CS_TRY(new_norm(r, CS_NORM_FORM, &s));
+    s->compat = type[2] == 'K';
+    s->compose = type[strlen(type) - 1] == 'C';
+    return CS_OK;
+}
+
+static cs_status norm_strip(cs_part_reader *r, const json_t *obj)
+{
+    cs_norm_step *s = NULL;
+    CS_TRY(new_norm(r, CS_NORM_STRIP, &s));
+    CS_TRY(cs_at_bool(&r->at, obj, "strip_left", true, &s->left));
+    return cs_at_bool(&r->at, obj, "strip_right", true, &s->right);
+}
+
+static cs_status norm_plain(cs_part_reader *r, const json_t *obj)
+{
+    static const struct {
+        const char *type;
+        cs_norm_kind kind;
+    } rows[] = {{"Lowercase", CS_NORM_LOWER}, {"Nmt", CS_NORM_NMT}, {"StripAccents", CS_NORM_ACCENTS}, {"ByteLevel", CS_NORM_BYTES}};
+    const char *type = json_string_value(json_object_get(obj, "type"));
+    size_t i = 0;
+    while (strcmp(rows[i].type, type) != 0)
+        i++;
+    cs_norm_step *s = NULL;
+    return new_norm(r, rows[i].kind, &s);
+}
+
+/* Standard base64 with padding; false = it is none. */
+static bool base64(cs_bytes in, uint8_t *out, size_t *n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t pad = in.len > 0 && in.text[in.len - 1] == '=' ? 1 + (in.len > 1 && in.text[in.len - 2] == '=') : 0;
+    uint32_t bits = 0;
+    *n = 0;
+    if (in.len % 4 != 0)
+        return false;
+    for (size_t i = 0; i < in.len; i++) {
+        const char *d = i < in.len - pad ? memchr(digits, in.text[i], 64) : digits;
+        if (!d)
+            return false;
+        bits = bits << 6 | (uint32_t)(d - digits);
+        for (int k = 0; i % 4 == 3 && k < (i + 1 == in.len ? 3 - (int)pad : 3); k++)
+            out[(*n)++] = (uint8_t)(bits >> (16 - 8 * k));
+    }
+    return pad == 0 || (bits & (pad == 1 ? 0xff : 0xffff)) == 0;
+}
+
+static cs_status norm_precompiled(cs_part_reader *r, const json_t *obj)
+{
+    cs_norm_step *s = NULL;
+    cs_bytes text = {0};
+    size_t n;
+    CS_TRY(new_norm(r, CS_NORM_PRECOMPILED, &s));
+    CS_TRY(cs_at_string(&r->at, obj, "precompiled_charsmap", true, &text));
+    uint8_t *blob = cs_arena_alloc(&r->t->mem, text.len + 1);
+    if (!blob)
+        return cs_fail_nomem(r->at.err, text.len, "a normaliser table");
+    if (!base64(text, blob, &n))
+        return cs_at_expected(&r->at, "precompiled_charsmap", "base64", json_object_get(obj, "precompiled_charsmap"));
+    uint32_t trie = n >= 4 ? (uint32_t)blob[0] | (uint32_t)blob[1] << 8 | (uint32_t)blob[2] << 16 | (uint32_t)blob[3] << 24 : 0;
+    if (n < 9 || trie < 4 || trie > n - 4 || trie % 4 != 0)
+        return cs_at_refuse(&r->at, "precompiled_charsmap", "expected a table and its strings, found %zu bytes with a table of %u", n, trie);
+    size_t good = cs_utf8_valid_prefix(blob + 4 + trie, n - 4 - trie);
+    if (good < n - 4 - trie)
+        return cs_at_refuse(&r->at, "precompiled_charsmap", "expected UTF-8 in the strings, byte %zu is none", 4 + trie + good);
+    blob[n] = '\0'; /* the last string may end with the blob */
+    cs_charsmap_init(&s->map, blob, n + 1);
+    return CS_OK;
+}
+
+cs_status cs_tok_json_normalizer(cs_part_reader *r, const json_t *root)
+{
+    static const cs_part_row rows[] = {
+        {"Prepend", norm_prepend}, {"Replace", norm_replace},       {"NFC", norm_form},    {"NFD", norm_form},
+        {"NFKC", norm_form},       {"NFKD", norm_form},             {"Lowercase", norm_plain}, {"Strip", norm_strip},
+        {"StripAccents", norm_plain}, {"Nmt", norm_plain},          {"ByteLevel", norm_plain}, {"Precompiled", norm_precompiled},
+        {NULL, NULL}};
+    bool none;
+    return cs_part_read(r, root, "normalizer", "normalizers", rows, &none);
+}
 
 /* ---- pre_tokenizer ---- */
 
-/* "prepend_scheme" of new files, "add_prefix_space" of old ones. */
-static cs_status prefix_scheme(const part_reader *r, const json_t *obj, cs_prefix_scheme *out)
+cs_status cs_part_prefix(cs_part_reader *r, const json_t *obj, cs_prefix_scheme *out)
 {
-    const char *scheme = NULL;
+    static const char *const names[] = {"always", "first", "never"};
     bool prefix = true;
-    CS_TRY(cs_json_get_bool(obj, "add_prefix_space", r->name, &prefix, r->err));
-    CS_TRY(cs_json_get_str(obj, "prepend_scheme", r->name, &scheme, r->err));
-    *out = prefix ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER;
-    if (scheme) {
-        static const char *const names[] = {"always", "first", "never"};
-        int i = 0;
-        while (i < 3 && strcmp(scheme, names[i]) != 0)
-            i++;
-        if (i == 3)
-            return bad(r, "prepend_scheme must be always, first or never");
-        *out = (cs_prefix_scheme)i;
-    }
+    int i = 0;
+    CS_TRY(cs_at_bool(&r->at, obj, "add_prefix_space", false, &prefix));
+    bool given = json_is_string(json_object_get(obj, "prepend_scheme"));
+    CS_TRY(cs_at_choice(&r->at, obj, "prepend_scheme", names, 3, "always, first or never", &i));
+    if (!prefix && given && i != CS_PREFIX_NEVER)
+        return cs_at_refuse(&r->at, "prepend_scheme", "%s contradicts add_prefix_space: false", names[i]);
+    *out = prefix ? (cs_prefix_scheme)i : CS_PREFIX_NEVER;
     return CS_OK;
 }
 
-static cs_status new_pretok(const part_reader *r, cs_pretok_kind kind, cs_pretok_step **out)
+static cs_status new_pretok(cs_part_reader *r, cs_pretok_kind kind, cs_pretok_step **out)
 {
     cs_pretok *p = &r->t->pretok;
     if (p->n_steps == CS_MAX_PRETOK_STEPS)
-        return bad(r, "too many steps");
-    if (p->n_steps > 0 && p->steps[p->n_steps - 1].kind == CS_PRETOK_BYTE_LEVEL)
-        return bad(r, "a step after ByteLevel is not supported");
+        return cs_at_refuse(&r->at, NULL, "more than %d steps are not supported", CS_MAX_PRETOK_STEPS);
     *out = &p->steps[p->n_steps++];
     (*out)->kind = kind;
-    (*out)->split = true;
+    (*out)->prefix = CS_PREFIX_NEVER;
     return CS_OK;
 }
 
-static cs_status pretok_metaspace(part_reader *r, const json_t *obj)
+static cs_status pretok_metaspace(cs_part_reader *r, const json_t *obj)
 {
     cs_pretok_step *s = NULL;
     CS_TRY(new_pretok(r, CS_PRETOK_METASPACE, &s));
-    CS_TRY(get_bytes(r, obj, "replacement", false, &s->meta));
-    CS_TRY(prefix_scheme(r, obj, &s->prefix));
-    return cs_json_get_bool(obj, "split", r->name, &s->split, r->err);
+    CS_TRY(cs_at_char(&r->at, obj, "replacement", &s->meta));
+    CS_TRY(keep(r, &s->meta));
+    CS_TRY(cs_part_prefix(r, obj, &s->prefix));
+    s->split = true;
+    return cs_at_bool(&r->at, obj, "split", false, &s->split);
+}
+
+static cs_status pretok_byte_level(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    bool prefix = true, trim = true;
+    CS_TRY(new_pretok(r, CS_PRETOK_BYTE_LEVEL, &s));
+    CS_TRY(cs_at_bool(&r->at, obj, "add_prefix_space", false, &prefix));
+    CS_TRY(cs_at_bool(&r->at, obj, "trim_offsets", false, &trim)); /* means something in the post-processor only */
+    s->prefix = prefix ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER;
+    s->split = true;
+    CS_TRY(cs_at_bool(&r->at, obj, "use_regex", false, &s->split));
+    return new_pretok(r, CS_PRETOK_BYTE_MAP, &s);
+}
+
+static cs_status read_behavior(cs_part_reader *r, const json_t *obj, int start, cs_split_behavior *out)
+{
+    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    CS_TRY(cs_at_choice(&r->at, obj, "behavior", names, 5, "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous", &start));
+    *out = (cs_split_behavior)start;
+    return CS_OK;
+}
+
+static cs_status pretok_split(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    cs_bytes text = {0};
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    CS_TRY(cs_part_pattern(r, obj, &s->find.literal, &s->find.re, &text));
+    CS_TRY(read_behavior(r, obj, -1, &s->behavior));
+    CS_TRY(cs_at_bool(&r->at, obj, "invert", true, &s->invert));
+    if (!text.text)
+        return CS_OK;
+    s->find.scan = cs_split_find(text.text, text.len);
+    if (s->find.scan)
+        return CS_OK;
+    size_t mark = cs_at_member(&r->at, "pattern");
+    CS_TRY(cs_part_regex(r, "Regex", text, &s->find.re));
+    cs_at_leave(&r->at, mark);
+    return CS_OK;
+}
+
+static cs_status pretok_digits(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    bool each = false;
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    CS_TRY(cs_at_bool(&r->at, obj, "individual_digits", true, &each));
+    s->find.is = cs_uni_is_numeric;
+    s->behavior = each ? CS_SPLIT_ISOLATED : CS_SPLIT_CONTIGUOUS;
+    return CS_OK;
+}
+
+static cs_status pretok_punctuation(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    s->find.is = cs_uni_is_punctuation;
+    return read_behavior(r, obj, CS_SPLIT_ISOLATED, &s->behavior);
+}
+
+static cs_status pretok_whitespace(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    (void)obj;
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    s->find.scan = cs_split_words;
+    s->invert = true;
+    s->behavior = CS_SPLIT_REMOVED;
+    return CS_OK;
+}
+
+static cs_status pretok_whitespace_split(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    (void)obj;
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    s->find.is = cs_uni_is_space;
+    s->behavior = CS_SPLIT_REMOVED;
+    return CS_OK;
+}
+
+static cs_status pretok_delimiter(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    CS_TRY(new_pretok(r, CS_PRETOK_SPLIT, &s));
+    CS_TRY(cs_at_char(&r->at, obj, "delimiter", &s->find.literal));
+    s->behavior = CS_SPLIT_REMOVED;
+    return keep(r, &s->find.literal);
+}
+
+static cs_status pretok_fixed(cs_part_reader *r, const json_t *obj)
+{
+    cs_pretok_step *s = NULL;
+    int64_t length = 5;
+    CS_TRY(new_pretok(r, CS_PRETOK_FIXED, &s));
+    CS_TRY(cs_at_int(&r->at, obj, "length", 1, INT32_MAX, false, &length));
+    s->length = (size_t)length;
+    return CS_OK;
 }
 
 void cs_tok_set_byte_level(cs_tokenizer *t)
@@ -125,178 +361,44 @@ void cs_tok_set_byte_level(cs_tokenizer *t)
     }
 }
 
-static cs_status pretok_byte_level(part_reader *r, const json_t *obj)
+/* A ByteLevel at the end need not spell the bytes out when the model has a symbol for every one. */
+static void use_raw_bytes(cs_tokenizer *t)
 {
-    cs_pretok_step *s = NULL;
-    bool prefix = true;
-    CS_TRY(new_pretok(r, CS_PRETOK_BYTE_LEVEL, &s));
-    CS_TRY(cs_json_get_bool(obj, "add_prefix_space", r->name, &prefix, r->err));
-    s->prefix = prefix ? CS_PREFIX_ALWAYS : CS_PREFIX_NEVER;
-    if (r->t->bpe.ignore_merges)
-        return bad(r, "ByteLevel with ignore_merges is not supported");
-    cs_tok_set_byte_level(r->t);
-    return cs_json_get_bool(obj, "use_regex", r->name, &s->split, r->err);
+    cs_pretok *p = &t->pretok;
+    if (t->is_unigram || p->n_steps == 0 || p->steps[p->n_steps - 1].kind != CS_PRETOK_BYTE_MAP)
+        return;
+    cs_tok_set_byte_level(t);
+    for (int b = 0; b < 256; b++)
+        t->bpe.byte_level &= t->bpe.byte_symbol[b] >= 0;
+    p->n_steps -= t->bpe.byte_level;
 }
 
-static const part_row pretok_rows[] = {{"Metaspace", pretok_metaspace}, {"ByteLevel", pretok_byte_level}, {NULL, NULL}};
-
-/* ---- post_processor ---- */
-
-/* Appends the ids of a special token of the template to the ids before or behind the text. */
-static cs_status template_special(const part_reader *r, const json_t *table, const char *id, int32_t *ids, size_t *n)
+/* Metaspace's "first" asks where a text begins in the input; only steps that may drop text in front make that a question. */
+static bool needs_source(const cs_tokenizer *t)
 {
-    size_t i;
-    json_t *v;
-    const json_t *list = json_object_get(json_object_get(table, id), "ids");
-    if (!json_is_array(list))
-        return bad(r, "TemplateProcessing: a special token has no ids");
-    json_array_foreach(list, i, v) {
-        if (*n == CS_MAX_EXTRA_IDS || !json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= r->t->vocab.n)
-            return bad(r, "TemplateProcessing: too many special ids or one out of range");
-        ids[(*n)++] = (int32_t)json_integer_value(v);
+    bool drops = false;
+    for (size_t i = 0; i < t->norm.n_steps; i++) {
+        const cs_norm_step *s = &t->norm.steps[i];
+        bool same = s->kind == CS_NORM_LOWER || s->kind == CS_NORM_BYTES || s->kind == CS_NORM_FORM;
+        if ((s->kind == CS_NORM_PREPEND || s->kind == CS_NORM_REPLACE) && s->to.len > 0) /* (of one code point) */
+            same = s->kind == CS_NORM_PREPEND || cs_utf8_decode((const uint8_t *)s->from.text, s->from.len, NULL) == s->from.len;
+        drops |= !same;
     }
-    return CS_OK;
+    for (size_t i = 0; i < t->pretok.n_steps; i++)
+        if (t->pretok.steps[i].prefix == CS_PREFIX_FIRST && (drops || i > 0))
+            return true;
+    return false;
 }
 
-static cs_status post_template(part_reader *r, const json_t *obj)
+cs_status cs_tok_json_pretok(cs_part_reader *r, const json_t *root)
 {
-    cs_tokenizer *t = r->t;
-    size_t i, n_texts = 0;
-    json_t *step;
-    t->n_prefix = t->n_suffix = 0;
-    json_array_foreach(json_object_get(obj, "single"), i, step) {
-        const char *special = json_string_value(json_object_get(json_object_get(step, "SpecialToken"), "id"));
-        if (special)
-            CS_TRY(template_special(r, json_object_get(obj, "special_tokens"), special, n_texts ? t->suffix : t->prefix,
-                                    n_texts ? &t->n_suffix : &t->n_prefix));
-        else if (json_object_get(step, "Sequence"))
-            n_texts++;
-        else
-            return bad(r, "TemplateProcessing: a step is neither SpecialToken nor Sequence");
-    }
-    return n_texts == 1 ? CS_OK : bad(r, "TemplateProcessing: \"single\" must hold one Sequence");
-}
-
-static cs_status post_byte_level(part_reader *r, const json_t *obj)
-{
-    (void)r;
-    (void)obj; /* moves offsets only, never ids */
-    return CS_OK;
-}
-
-static const part_row post_rows[] = {{"TemplateProcessing", post_template}, {"ByteLevel", post_byte_level}, {NULL, NULL}};
-
-/* ---- decoder ---- */
-
-static cs_status add_replace(const part_reader *r, cs_bytes from, cs_bytes to)
-{
-    cs_decoder *d = &r->t->dec;
-    if (r->fused || d->byte_pieces || d->n_replace == CS_MAX_DECODE_REPLACE)
-        return bad(r, "this order or number of decoders is not supported");
-    d->replace[d->n_replace].from = from;
-    d->replace[d->n_replace++].to = to;
-    return CS_OK;
-}
-
-static cs_status dec_replace(part_reader *r, const json_t *obj)
-{
-    cs_bytes from = {0}, to = {0};
-    CS_TRY(read_replace(r, obj, &from, &to));
-    return add_replace(r, from, to);
-}
-
-static cs_status dec_byte_fallback(part_reader *r, const json_t *obj)
-{
-    (void)obj;
-    if (r->fused)
-        return bad(r, "ByteFallback after Fuse is not supported");
-    r->t->dec.byte_pieces = true;
-    r->t->dec.bytes = CS_BYTES_RUN;
-    return CS_OK;
-}
-
-static cs_status dec_fuse(part_reader *r, const json_t *obj)
-{
-    (void)obj;
-    r->fused = true;
-    return CS_OK;
-}
-
-static cs_status dec_strip(part_reader *r, const json_t *obj)
-{
-    int64_t start = 0, stop = 0;
-    cs_bytes content = {0};
-    CS_TRY(get_bytes(r, obj, "content", false, &content));
-    CS_TRY(cs_json_get_int(obj, "start", r->name, &start, r->err));
-    CS_TRY(cs_json_get_int(obj, "stop", r->name, &stop, r->err));
-    if (!r->fused || content.len != 1 || start < 0 || start > 255 || stop != 0)
-        return bad(r, "Strip is supported after Fuse, of one ASCII character, with stop 0");
-    r->t->dec.strip = content.text[0];
-    r->t->dec.n_strip = (uint8_t)start;
-    return CS_OK;
-}
-
-static cs_status dec_metaspace(part_reader *r, const json_t *obj)
-{
-    cs_bytes meta = {0};
-    cs_prefix_scheme prefix = CS_PREFIX_ALWAYS;
-    if (r->t->dec.n_replace > 0)
-        return bad(r, "Metaspace after Replace is not supported");
-    CS_TRY(get_bytes(r, obj, "replacement", false, &meta));
-    CS_TRY(prefix_scheme(r, obj, &prefix));
-    r->t->dec.meta_prefix = prefix != CS_PREFIX_NEVER;
-    return add_replace(r, meta, (cs_bytes){" ", 1});
-}
-
-static cs_status dec_byte_level(part_reader *r, const json_t *obj)
-{
-    (void)obj;
-    if (r->t->dec.n_replace > 0 || r->t->dec.byte_pieces)
-        return bad(r, "ByteLevel together with other decoders is not supported");
-    r->t->dec.byte_level = true;
-    r->t->dec.bytes = CS_BYTES_LOSSY;
-    return CS_OK;
-}
-
-static const part_row dec_rows[] = {{"Replace", dec_replace}, {"ByteFallback", dec_byte_fallback}, {"Fuse", dec_fuse},
-                                    {"Strip", dec_strip}, {"Metaspace", dec_metaspace}, {"ByteLevel", dec_byte_level}, {NULL, NULL}};
-
-/* ---- */
-
-static cs_status read_part(part_reader *r, const json_t *obj, const part_row *rows)
-{
-    static const char *const lists[] = {"normalizers", "pretokenizers", "processors", "decoders"};
-    const char *type = json_string_value(json_object_get(obj, "type"));
-    if (!type)
-        return bad(r, "an object with a \"type\" was expected");
-    if (strcmp(type, "Sequence") == 0) {
-        for (size_t k = 0; k < 4; k++) {
-            size_t i;
-            json_t *v;
-            json_array_foreach(json_object_get(obj, lists[k]), i, v)
-                CS_TRY(read_part(r, v, rows));
-        }
-        return CS_OK;
-    }
-    for (; rows->type; rows++)
-        if (strcmp(rows->type, type) == 0)
-            return rows->read(r, obj);
-    return cs_fail(r->err, CS_E_FORMAT, "%s: %s type %.80s is not supported", r->name, r->part, type);
-}
-
-cs_status cs_tok_json_parts(cs_tokenizer *t, const json_t *root, const char *name, cs_error *err)
-{
-    static const struct {
-        const char *key;
-        const part_row *rows;
-    } parts[] = {{"normalizer", norm_rows}, {"pre_tokenizer", pretok_rows}, {"post_processor", post_rows}, {"decoder", dec_rows}};
-    for (size_t i = 0; i < 4; i++) {
-        const json_t *obj = json_object_get(root, parts[i].key);
-        part_reader r = {.t = t, .name = name, .part = parts[i].key, .err = err};
-        if (obj && !json_is_null(obj))
-            CS_TRY(read_part(&r, obj, parts[i].rows));
-        else if (i == 3)
-            t->dec.space_between = true;
-    }
+    static const cs_part_row rows[] = {
+        {"Metaspace", pretok_metaspace}, {"ByteLevel", pretok_byte_level}, {"Split", pretok_split}, {"Digits", pretok_digits},
+        {"Punctuation", pretok_punctuation}, {"Whitespace", pretok_whitespace}, {"WhitespaceSplit", pretok_whitespace_split},
+        {"CharDelimiterSplit", pretok_delimiter}, {"FixedLength", pretok_fixed}, {NULL, NULL}};
+    bool none;
+    CS_TRY(cs_part_read(r, root, "pre_tokenizer", "pretokenizers", rows, &none));
+    use_raw_bytes(r->t);
+    r->t->needs_source = needs_source(r->t);
     return CS_OK;
 }

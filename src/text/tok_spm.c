@@ -119,12 +119,10 @@ cs_status cs_tok_load_spm_parsed(cs_tokenizer *t, const cs_spm *m, const char *n
     else
         CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     CS_TRY(spm_added(t, err));
-    t->dec = (cs_decoder){.bytes = CS_BYTES_CODE_POINT, .byte_pieces = m->byte_fallback, .n_replace = 1,
-                          .spm_prefix = m->add_dummy_prefix || m->remove_extra_whitespaces, .spm_all_leading = m->remove_extra_whitespaces};
-    t->dec.replace[0].from = (cs_bytes){CS_META, 3};
-    t->dec.replace[0].to = (cs_bytes){" ", 1};
-    t->dec.unk_surface = cs_tok_keep(t, m->unk_surface.text, m->unk_surface.len);
-    if (!t->dec.unk_surface.text)
+    t->dec = (cs_decoder){.kind = CS_DECODE_SPM, .byte_pieces = m->byte_fallback, .drop_blank = m->add_dummy_prefix || m->remove_extra_whitespaces,
+                          .drop_all = m->remove_extra_whitespaces};
+    t->dec.unknown = cs_tok_keep(t, m->unk_surface.text, m->unk_surface.len);
+    if (!t->dec.unknown.text)
         return cs_fail_nomem(err, m->unk_surface.len, "a vocabulary");
     if (t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
@@ -167,7 +165,7 @@ static cs_status llama2c_parsed(cs_tokenizer *t, const cs_llama2c_tok *f, cs_err
     for (int32_t i = 0; i < 3; i++)
         t->added[t->n_added++] = (cs_added){.id = i, .content = {names[i], strlen(names[i])}, .special = true};
     CS_TRY(cs_tok_index_added(t, err));
-    t->dec = (cs_decoder){.bytes = CS_BYTES_LOSSY, .byte_pieces = true, .strip = ' ', .n_strip = 1, .strip_after_bos = true};
+    t->dec = (cs_decoder){.kind = CS_DECODE_LLAMA2C, .byte_pieces = true};
     t->unk = t->vocab.unk = 0;
     t->bos = 1;
     t->eos = 2;

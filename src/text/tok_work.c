@@ -23,6 +23,7 @@ static void destroy_work(cs_tok_work *w)
     cs_norm_work_release(&w->norm);
     cs_pretok_work_release(&w->words);
     cs_ids_release(&w->ends);
+    cs_ids_release(&w->blanks);
     cs_free(w);
 }
 
@@ -69,6 +70,12 @@ void cs_tok_work_give(cs_tok_pool *pool, cs_tok_work *w, bool failed)
         cs_unigram_work_release(&w->unigram);
     if (w->ends.cap > KEEP_BYTES / sizeof(int32_t))
         cs_ids_release(&w->ends);
+    if (w->blanks.cap > KEEP_BYTES / sizeof(int32_t))
+        cs_ids_release(&w->blanks);
+    if (w->norm.changes.cap > KEEP_BYTES / sizeof *w->norm.changes.list) {
+        cs_free(w->norm.changes.list);
+        w->norm.changes = (cs_norm_changes){0};
+    }
     for (int i = 0; i < SLOTS; i++) {
         cs_tok_work *none = NULL;
         if (atomic_load_explicit(&pool->slots[i], memory_order_relaxed) == NULL &&

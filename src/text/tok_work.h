@@ -12,7 +12,8 @@ typedef struct cs_tok_work {
     cs_unigram_work unigram;
     cs_norm_work norm;
     cs_pretok_work words;
-    cs_ids ends; /* of the ids of one word */
+    cs_ids ends;   /* of the ids of one word */
+    cs_ids blanks; /* of each id of the text: in front and behind */
 } cs_tok_work;
 
 typedef struct cs_tok_pool cs_tok_pool;

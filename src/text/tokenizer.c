@@ -64,6 +64,8 @@ void cs_tokenizer_destroy(cs_tokenizer *tok)
         return;
     for (size_t i = 0; i < tok->n_files; i++)
         cs_free(tok->files[i]);
+    for (size_t i = 0; i < tok->n_regexes; i++)
+        cs_regex_destroy(tok->regexes[i]);
     cs_arena_release(&tok->mem);
     cs_tok_pool_destroy(tok->pool);
     cs_free(tok);

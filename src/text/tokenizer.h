@@ -48,21 +48,21 @@ cs_status cs_tokenizer_decode(const cs_tokenizer *tok, const int32_t *ids, size_
 const char *cs_tokenizer_piece(const cs_tokenizer *tok, int32_t id, size_t *len);
 bool cs_tokenizer_is_special(const cs_tokenizer *tok, int32_t id);
 
-/* Streaming decode: the concatenation of what push and finish append equals cs_tokenizer_decode of the whole; bytes that do not end on a
- * code point are held back until they do (for tokenizer.json with ByteFallback: until the run of byte pieces ends, at most 256 of them).
- * Zero-initialise; nothing to release. For text that continues other text set `started`, so that no leading space is dropped. */
+/* Streaming decode: the concatenation of what push and finish append equals cs_tokenizer_decode of the whole; what depends on pieces to come is
+ * held back: bytes that do not end on a code point, for tokenizer.json whatever its decoders need to see (a run of byte pieces is good or bad as a
+ * whole, a decoder behind Fuse may need everything). Zero-initialise. Finish or release it, then it can be used again. */
 typedef struct cs_detok {
-    uint8_t pending[256];
-    uint16_t n_pending;
-    bool started;      /* something was written: the leading space rule has been applied */
-    bool any;          /* a piece was seen */
+    struct cs_dec_stream *stream; /* of a tokenizer.json's decoders */
+    uint8_t pending[8];
+    uint8_t n_pending;
+    bool lossy;   /* pending bytes: one U+FFFD per damaged part, not per byte */
+    bool started; /* something was written: the leading space rule has been applied */
     bool keep_special; /* for the caller to set: special tokens become text too */
-    char strip;        /* what the start of the text loses, at most n_strip times */
-    uint8_t n_strip, n_stripped;
-    uint8_t rule;      /* how the pending bytes become text */
 } cs_detok;
 cs_status cs_detok_push(cs_detok *d, const cs_tokenizer *tok, int32_t id, cs_str *out, cs_error *err);
-/* Releases what is still held back (as U+FFFD when it is no whole code point). */
+/* Releases what is still held back (as U+FFFD when it is no whole code point). Out of memory sets out->failed. */
 void cs_detok_finish(cs_detok *d, cs_str *out);
+/* Gives a stream up that is not finished. */
+void cs_detok_release(cs_detok *d);
 
 #endif
