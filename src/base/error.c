@@ -15,6 +15,9 @@ static void append_line(cs_error *err, const char *fmt, va_list args)
         err->msg[used++] = '\n';
     if (used < sizeof err->msg)
         vsnprintf(err->msg + used, sizeof err->msg - used, fmt, args);
+    for (char *p = err->msg + used; *p; p++) /* names and quoted input may hold anything; usage errors are passed on with several lines */
+        if (((unsigned char)*p < 0x20 || *p == 0x7f) && !(*p == '\n' && err->status == CS_E_USAGE))
+            *p = '?';
 }
 
 cs_status cs_fail(cs_error *err, cs_status status, const char *fmt, ...)

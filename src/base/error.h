@@ -46,7 +46,8 @@ typedef struct cs_error {
 #define CS_PRINTF(fmt_arg, first)
 #endif
 
-/* Fills *err (may be NULL) and returns `status`, so that it can stand in a return statement. */
+/* Fills *err (may be NULL) and returns `status`, so that it can stand in a return statement. Control characters in the text become '?',
+ * so that a file name cannot add a line to the message. */
 cs_status cs_fail(cs_error *err, cs_status status, const char *fmt, ...) CS_PRINTF(3, 4);
 
 /* Adds one more complete line to *err; the first status stays. For usage errors found in one pass. */

@@ -23,7 +23,8 @@ static cs_status fail_errno(cs_error *err, const char *path, const char *what)
 {
     int e = errno;
     const char *hint = e == ENOENT ? "; check the path" : e == ENOSPC || e == EDQUOT ? "; free some space and try again" : "";
-    return cs_fail(err, CS_E_IO, "%s: cannot %s: %s%s", path, what, strerror(e), hint);
+    bool long_path = strlen(path) > 1000; /* the reason must fit into the message */
+    return cs_fail(err, CS_E_IO, "%.1000s%s: cannot %s: %s%s", path, long_path ? "..." : "", what, strerror(e), hint);
 }
 
 /* One failpoint per system call: 0 = go on, -1 = short transfer, else errno is set and the call must count as failed. */
@@ -67,7 +68,7 @@ static cs_status open_regular(const char *path, int *fd_out, struct stat *st, cs
     if (!S_ISREG(st->st_mode)) {
         close(fd);
         return cs_fail(err, CS_E_IO, "%s: is %s, expected a regular file", path,
-                       S_ISDIR(st->st_mode) ? "a directory" : S_ISFIFO(st->st_mode) ? "a pipe" : "not a regular file");
+                       S_ISDIR(st->st_mode) ? "a directory" : S_ISFIFO(st->st_mode) ? "a pipe" : S_ISSOCK(st->st_mode) ? "a socket" : "a device");
     }
     *fd_out = fd;
     return CS_OK;
