@@ -98,7 +98,7 @@ static cs_status encode_json(cs_prep_batch *b, const cs_prep_config *cfg, const 
     char name[512];
     json_t *v = NULL;
     snprintf(name, sizeof name, "%s:%lld", r->file, (long long)r->line);
-    CS_TRY(cs_json_parse(b->text.data + r->at, r->len, name, &v, err));
+    CS_TRY(cs_json_parse_record(b->text.data + r->at, r->len, r->file, r->line, &v, err));
     cs_status s = CS_OK;
     if (!json_is_object(v))
         s = cs_fail(err, CS_E_FORMAT, "%s: the record is no JSON object", name);

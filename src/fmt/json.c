@@ -101,9 +101,11 @@ static cs_status fail_duplicate(gate *g, size_t end, cs_error *err)
 {
     cs_json_scan *s = &g->scan;
     char place[64];
-    bool big_integers = s->big_integers;
-    cs_json_scan_init(s, s->bytes, s->len, s->name);
-    s->big_integers = big_integers;
+    cs_json_scan again;
+    cs_json_scan_init(&again, s->bytes, s->len, s->name);
+    again.big_integers = s->big_integers;
+    again.line = s->line;
+    *s = again;
     do
         CS_TRY(cs_json_scan_next(s, err));
     while (s->event != CS_JSON_END && !(s->event == CS_JSON_KEY && s->end >= end));
@@ -129,13 +131,20 @@ static cs_status build_tree(gate *g, json_t **out_create, cs_error *err)
                    je.column, je.position, (int)json_error_code(&je));
 }
 
-static cs_status parse(const char *bytes, size_t len, const char *name, bool lenient, bool big_integers, json_t **out_create, cs_error *err)
+/* What a gate lets through besides: the callers of parse differ in nothing else. */
+typedef struct mode {
+    bool lenient, big_integers;
+    int64_t line;
+} mode;
+
+static cs_status parse(const char *bytes, size_t len, const char *name, mode m, json_t **out_create, cs_error *err)
 {
-    gate g = {.lenient = lenient};
+    gate g = {.lenient = m.lenient};
     if (len > CS_LIMIT_JSON_BYTES)
         return cs_fail(err, CS_E_FORMAT, "%s: expected a JSON text of at most %d bytes, found %zu", name, CS_LIMIT_JSON_BYTES, len);
     cs_json_scan_init(&g.scan, bytes, len, name);
-    g.scan.big_integers = big_integers;
+    g.scan.big_integers = m.big_integers;
+    g.scan.line = m.line;
     cs_status status = scan_all(&g, err);
     if (status == CS_OK)
         status = build_tree(&g, out_create, err);
@@ -145,17 +154,22 @@ static cs_status parse(const char *bytes, size_t len, const char *name, bool len
 
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, false, false, out_create, err);
+    return parse(bytes, len, name, (mode){.line = 1}, out_create, err);
 }
 
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, true, false, out_create, err);
+    return parse(bytes, len, name, (mode){.line = 1, .lenient = true}, out_create, err);
+}
+
+cs_status cs_json_parse_record(const char *bytes, size_t len, const char *name, int64_t line, json_t **out_create, cs_error *err)
+{
+    return parse(bytes, len, name, (mode){.line = line, .lenient = true}, out_create, err);
 }
 
 cs_status cs_json_parse_config(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err)
 {
-    return parse(bytes, len, name, false, true, out_create, err);
+    return parse(bytes, len, name, (mode){.line = 1, .big_integers = true}, out_create, err);
 }
 
 cs_status cs_json_load(const char *path, size_t limit, json_t **out_create, cs_error *err)

@@ -15,6 +15,8 @@
 cs_status cs_json_parse(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
 /* The lenient gate, for records that other programs wrote: of a repeated key the last value counts, a lone surrogate is read as U+FFFD. */
 cs_status cs_json_parse_lenient(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);
+/* As cs_json_parse_lenient, for the record that begins in line `line` of the file `name`: messages have the file's lines. */
+cs_status cs_json_parse_record(const char *bytes, size_t len, const char *name, int64_t line, json_t **out_create, cs_error *err);
 /* The strict gate, but an integer beyond int64 is read as a real of 14 digits or more: tokenizer_config.json has "model_max_length":
  * 1000000000000000019884624838656. */
 cs_status cs_json_parse_config(const char *bytes, size_t len, const char *name, json_t **out_create, cs_error *err);

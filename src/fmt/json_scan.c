@@ -14,7 +14,7 @@ enum { VALUE, VALUE_OR_CLOSE, KEY, KEY_OR_CLOSE, AFTER };
 
 void cs_json_scan_init(cs_json_scan *s, const char *bytes, size_t len, const char *name)
 {
-    *s = (cs_json_scan){.bytes = bytes, .len = len, .name = name, .surrogate = SIZE_MAX, .state = VALUE};
+    *s = (cs_json_scan){.bytes = bytes, .len = len, .name = name, .line = 1, .surrogate = SIZE_MAX, .state = VALUE};
 }
 
 static bool is_digit(char c)
@@ -29,7 +29,8 @@ static char at_or_nul(const cs_json_scan *s, size_t at)
 
 void cs_json_scan_place(const cs_json_scan *s, size_t at, char *buf, size_t n)
 {
-    size_t line = 1, column = 1;
+    int64_t line = s->line;
+    size_t column = 1;
     if (s->by_offset) {
         snprintf(buf, n, ": byte %zu", s->base + at);
         return;
@@ -42,7 +43,7 @@ void cs_json_scan_place(const cs_json_scan *s, size_t at, char *buf, size_t n)
             column++;
         }
     }
-    snprintf(buf, n, ":%zu:%zu", line, column);
+    snprintf(buf, n, ":%lld:%zu", (long long)line, column);
 }
 
 /* What a reader of the message sees at `at`: a word or number as far as it goes, a character, or the code of a byte. */

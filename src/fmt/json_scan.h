@@ -18,6 +18,7 @@ typedef struct cs_json_scan {
     const char *name;
     size_t base;    /* file offset of bytes[0], for messages by offset */
     bool by_offset; /* messages name "byte N" of the file instead of line:column */
+    int64_t line;   /* number of the first line, 1 unless the caller changes it */
     bool big_integers; /* an integer beyond int64 is a real instead of an error */
     /* The event that cs_json_scan_next gave last. */
     cs_json_event event;

@@ -214,6 +214,9 @@ static void keys_and_modes(void **state)
     assert_int_equal(cs_json_get_int(v, "a", "t", &a, &err), CS_OK);
     assert_int_equal(a, 2);
     json_decref(v);
+    const char *cut = "{\"a\":\n\n 1,}";
+    assert_int_equal(cs_json_parse_record(cut, strlen(cut), "f.jsonl", 40, &v, &err), CS_E_FORMAT);
+    assert_string_equal(err.msg, "f.jsonl:42:4: expected a key in quotes, found '}'");
     const char *lone = "[\"\\ud83d\\u0041\\\\ud800\\ud83d\\ude00\\ude00\"]";
     assert_int_equal(cs_json_parse_lenient(lone, strlen(lone), "t", &v, &err), CS_OK);
     assert_string_equal(json_string_value(json_array_get(v, 0)), "\xef\xbf\xbd" "A\\ud800\xf0\x9f\x98\x80\xef\xbf\xbd");
