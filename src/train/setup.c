@@ -19,11 +19,12 @@ typedef struct start_point {
     const char *isa, *gemm; /* kernel choices to replay, borrowed from state */
 } start_point;
 
+/* A folder trainer/ without its state is damage, to be reported by the loader, not a checkpoint of weights only. */
 static bool has_trainer(const char *dir)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/trainer/state.json", dir);
-    return cs_io_kind(path, NULL) == CS_FILE_REGULAR;
+    snprintf(path, sizeof path, "%s/trainer", dir);
+    return cs_io_kind(path, NULL) != CS_FILE_NONE;
 }
 
 static cs_status has_any_name(const char *run, bool *any, cs_error *err)
@@ -112,6 +113,9 @@ static cs_status read_state(start_point *s, cs_error *err)
     if (!s->with_trainer)
         return CS_OK;
     snprintf(path, sizeof path, "%s/trainer/state.json", s->dir);
+    if (cs_io_kind(path, NULL) == CS_FILE_NONE)
+        return cs_fail(err, CS_E_CKPT, "%s: missing, but the folder trainer/ is there; use another checkpoint, or --finetune for the weights alone",
+                       path);
     CS_TRY(cs_json_load(path, CS_LIMIT_CONFIG_BYTES, &s->state, err));
     CS_TRY(cs_train_state_from_json(s->state, path, &st, &id, err));
     s->isa = id.isa;
