@@ -38,7 +38,7 @@ static void put_tensors(cs_facts *f, const cs_hf *hf)
             json_t *row = json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", type, "shape", shape_of(f, t->ndim, t->shape), "bytes",
                                     (json_int_t)t->bytes);
             if (row && hf->n_shards > 1)
-                json_object_set_new(row, "file", json_string(strrchr(s->path, '/') + 1));
+                json_object_set_new(row, "file", cs_facts_text(strrchr(s->path, '/') + 1, strlen(strrchr(s->path, '/') + 1), 1 << 14));
             add(f, list, row);
             elements += t->n;
             json_object_set_new(types, type, json_integer(json_integer_value(json_object_get(types, type)) + t->n));

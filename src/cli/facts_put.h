@@ -7,6 +7,7 @@
 #include "text/tokenizer.h"
 
 #include <jansson.h>
+#include <string.h>
 
 typedef struct cs_facts {
     json_t *o;
@@ -28,13 +29,13 @@ static inline void put_int(cs_facts *f, const char *key, int64_t v)
     put(f, key, json_integer(v));
 }
 
-static inline void put_str(cs_facts *f, const char *key, const char *v)
-{
-    put(f, key, v ? json_string(v) : json_null());
-}
-
 /* Bytes as a JSON text of at most `most` bytes: cut with "...", what is no UTF-8 becomes U+FFFD. NULL = out of memory. */
 json_t *cs_facts_text(const char *text, size_t len, size_t most);
+static inline void put_str(cs_facts *f, const char *key, const char *v)
+{
+    put(f, key, v ? cs_facts_text(v, strlen(v), 1 << 14) : json_null()); /* paths may hold any bytes */
+}
+
 /* The scalar members of an object, of the others their number of items. */
 json_t *cs_facts_members(cs_facts *f, const json_t *object);
 

@@ -53,7 +53,8 @@ void cs_facts_put_tokenizer(cs_facts *f, const cs_tokenizer *t)
     json_t *files = json_array();
     for (size_t i = 0; i < cs_tokenizer_n_files(t); i++) {
         const char *path = cs_tokenizer_file(t, i), *slash = strrchr(path, '/');
-        add(f, files, json_string(slash ? slash + 1 : path));
+        const char *base = slash ? slash + 1 : path;
+        add(f, files, cs_facts_text(base, strlen(base), 1 << 14));
     }
     json_t *ids = json_pack("{s:i, s:i, s:i, s:i}", "bos", (int)cs_tokenizer_bos(t), "eos", (int)cs_tokenizer_eos(t), "unk",
                             (int)cs_tokenizer_unk(t), "pad", (int)cs_tokenizer_pad(t));
