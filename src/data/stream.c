@@ -1,6 +1,7 @@
 /* See stream.h. gzip members and zstd frames may follow one another, as their own tools allow. */
 #include "data/stream.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -89,7 +90,7 @@ static cs_status start_zstd(cs_stream *s, const char *path, cs_error *err)
     int64_t size = 0;
     bool small = cs_io_kind(path, &size) == CS_FILE_REGULAR && size < SMALL_FILE;
     s->window_log = small ? SMALL_WINDOW_LOG : WINDOW_LOG;
-    s->zstd = ZSTD_createDStream();
+    s->zstd = cs_failpoint_mem() ? NULL : ZSTD_createDStream();
     if (!s->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, s->window_log)))
         return cs_fail_nomem(err, 1 << 17, path);
     return CS_OK;
@@ -174,6 +175,8 @@ static cs_status unpack_zstd(cs_stream *s, void *buf, size_t n, size_t *got, cs_
     if (ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge)
         return cs_fail(err, CS_E_FORMAT, "%s: byte %lld: a zstd window of more than %d MiB; pack the file again without --long and --ultra",
                        s->reader.path, (long long)cs_stream_consumed(s), 1 << (s->window_log - 20));
+    if (ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
+        return cs_fail_nomem(err, 1 << 17, s->reader.path);
     if (ZSTD_isError(r))
         return damaged(s, ZSTD_getErrorName(r), err);
     s->inside = r != 0;

@@ -23,12 +23,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include <zstd.h>
 
 #include <cmocka.h>
 
 #include "data_path.h"
 
-enum { MAX_ARGS = 64, BUDGET = 24, SIGNALLED = 1000 };
+enum { MAX_ARGS = 64, BUDGET = 16, SIGNALLED = 1000 };
 
 #define PRE "preprocess --quiet --tokenizer-name-or-path in/tok512.bin --append-eod "
 #define TRAIN                                                                                                                                   \
@@ -408,6 +409,7 @@ static const row rows[] = {
     {.name = "preprocess text", .command = PRE "--input in/a.txt --output-prefix out/p", .old = "in/old_data"},
     {.name = "preprocess json", .command = PRE "--input in/a.jsonl --output-prefix out/p --json-keys text title", .old = "in/empty"},
     {.name = "preprocess gz", .command = PRE "--input in/a.jsonl.gz in/a.txt.gz --output-prefix out/p --workers 3", .old = "in/old_data"},
+    {.name = "preprocess zst", .command = PRE "--input in/a.jsonl.zst --output-prefix out/p --workers 2", .old = "in/empty"},
     {.name = "convert llama2.c", .command = "convert --quiet --input in/stories260K.bin --tokenizer in/tok512.bin --output out/hf", .old = "in/empty"},
     {.name = "convert shards", .command = "convert --quiet --input in/hf --output out/hf --max-shard-size 20KB --dtype bf16", .old = "in/empty"},
     {.name = "tokenize", .command = "tokenize --tokenizer in/tok512.bin <"},
@@ -443,6 +445,7 @@ static void prepare(const char *command)
 static int set_up(void **state)
 {
     (void)state;
+    static const char jsonl[] = "{\"text\": \"once upon\", \"title\": \"a\"}\n{\"text\": \"a time\", \"title\": \"b c\"}\n";
     char data[PATH_MAX], line[4 * PATH_MAX];
     assert_non_null(realpath(TEST_DATA, data));
     snprintf(base, sizeof base, "%s/cspeed-fail-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -459,11 +462,14 @@ static int set_up(void **state)
         "\"intermediate_size\": 24, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1, "
         "\"max_position_embeddings\": 32, \"rms_norm_eps\": 1e-5}");
     put("in/a.txt", "Once upon a time there was a little dog.\n\nHe ran to the park.\nThe end of it all.\n");
-    put("in/a.jsonl", "{\"text\": \"once upon\", \"title\": \"a\"}\n{\"text\": \"a time\", \"title\": \"b c\"}\n");
+    put("in/a.jsonl", jsonl);
     put("in/lines.txt", "{\"context\": \"once\", \"continuation\": \" upon\", \"text\": \"a dog\"}\n");
     put("in/prompts.jsonl", "{\"prompt\": \"once\"}\n{\"prompt\": \"\"}\n{\"prompt\": \"a dog\"}\n");
     put("in/b.txt", "Some other text that is longer than the one which comes after it: the dog ran and ran, and the cat sat on the mat all day long.\n");
     shell("gzip -k in/a.jsonl in/a.txt");
+    size_t packed = ZSTD_compress(line, sizeof line, jsonl, strlen(jsonl), 3);
+    assert_false(ZSTD_isError(packed));
+    assert_int_equal(cs_io_write_atomic("in/a.jsonl.zst", line, packed, NULL), CS_OK);
     prepare(PRE "--input in/b.txt --output-prefix in/old_data/p");
     prepare(TRAIN "--save in/run --train-iters 1");
     prepare("convert --quiet --input in/run --tokenizer in/tok512.bin --output in/hf");
