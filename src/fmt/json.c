@@ -118,11 +118,13 @@ static cs_status build_tree(gate *g, json_t **out_create, cs_error *err)
 {
     const cs_json_scan *s = &g->scan;
     json_error_t je;
-    int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
+    int64_t failures = cs_mem_failures(); /* jansson's lexer loses a character without a word, or calls it a syntax error */
     size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | (g->lenient ? 0 : JSON_REJECT_DUPLICATES);
     *out_create = json_loadb(g->copy ? g->copy : s->bytes, s->len, flags, &je);
-    if (*out_create)
+    if (*out_create && cs_mem_failures() == failures)
         return CS_OK;
+    json_decref(*out_create);
+    *out_create = NULL;
     if (cs_mem_failures() == failures && json_error_code(&je) == json_error_duplicate_key)
         return fail_duplicate(g, (size_t)je.position, err);
     if (cs_mem_failures() != failures || json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
