@@ -103,9 +103,10 @@ static cs_status put_pieces(cs_tokenize_job *j, bool ranges, cs_error *err)
             put_piece_line(j, i, ranges);
         return cs_str_check(j->out, err);
     }
+    int64_t failures = cs_mem_failures();
     json_t *list = json_array();
     for (size_t i = 0; list && i < j->ids.len; i++) {
-        if (json_array_append_new(list, piece_json(j, i, ranges)) != 0) {
+        if (json_array_append_new(list, piece_json(j, i, ranges)) != 0 || cs_mem_failures() != failures) { /* not for want of UTF-8 */
             json_decref(list);
             list = NULL;
         }
