@@ -113,7 +113,7 @@ static void push_llama2c(const cs_tokenizer *t, cs_detok *d, int32_t id, bool ke
 static cs_status push_chain(const cs_tokenizer *t, cs_detok *d, int32_t id, bool keep_special, cs_str *out, cs_error *err)
 {
     const cs_piece *p = &t->vocab.pieces[id];
-    if (p->type == 0 || (p->special && !p->shown_special && !keep_special))
+    if (p->type == 0 || (p->special && !keep_special))
         return CS_OK;
     if (!d->stream && !(d->stream = cs_dec_stream_create(&t->dec.chain)))
         return cs_fail_nomem(err, 1, "decoding");

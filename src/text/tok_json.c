@@ -305,14 +305,15 @@ void cs_tok_guess_specials(cs_tokenizer *t)
     t->pad = cs_vocab_find_any(&t->vocab, "<pad>", 5);
 }
 
-/* What the decoder sees of an added token is its normal form, by which it is no special token any more, unless that is one too. */
+/* What the decoder sees of an added token is its normal form, except that special tokens stay what they are (tokenizers 0.23 shows their normal forms
+ * too, and then cannot leave them out any more; versions before it do as here). */
 static cs_status show_normal_forms(cs_tokenizer *t, cs_error *err)
 {
     cs_norm_work work = {0};
     cs_status status = CS_OK;
     for (size_t i = 0; i < t->n_added && status == CS_OK && t->norm.n_steps > 0; i++) {
         const cs_added *a = &t->added[i];
-        if (!a->normalized)
+        if (!a->normalized || a->special)
             continue;
         status = cs_normalize(&t->norm, &work, (cs_view){a->content.text, a->content.len, NULL}, true, 0, err);
         cs_bytes form = {cs_str_cstr(&work.out.text), work.out.text.len};
@@ -321,15 +322,10 @@ static cs_status show_normal_forms(cs_tokenizer *t, cs_error *err)
         if (!t->shown)
             t->shown = cs_arena_calloc(&t->mem, (size_t)t->vocab.n, sizeof *t->shown);
         cs_bytes kept = t->shown ? cs_tok_keep(t, form.text, form.len) : (cs_bytes){NULL, 0};
-        if (!kept.text) {
+        if (kept.text)
+            t->shown[a->id] = kept;
+        else
             status = cs_fail_nomem(err, form.len, "an added token");
-            continue;
-        }
-        bool special = false;
-        for (size_t k = 0; k < t->n_added && t->vocab.pieces[a->id].special && !special; k++)
-            special = t->added[k].special && t->added[k].content.len == form.len && memcmp(t->added[k].content.text, form.text, form.len) == 0;
-        t->shown[a->id] = kept;
-        t->vocab.pieces[a->id].shown_special = !special && t->vocab.pieces[a->id].special;
     }
     cs_norm_work_release(&work);
     return status;

@@ -12,7 +12,6 @@ typedef struct cs_piece {
     uint32_t rank; /* order of merging: 0 is best, equal scores have equal ranks */
     uint8_t type;  /* cs_piece_type; 0 = no piece has this id */
     bool special;  /* left out when decoding, */
-    bool shown_special; /* but this one is not: see cs_tokenizer.shown */
 } cs_piece;
 
 typedef struct cs_vocab {

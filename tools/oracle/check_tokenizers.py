@@ -71,11 +71,11 @@ def replace_damage(raw):
 class HuggingFace:
     def __init__(self, tok):
         self.tok = tok
-        # Version 0.23.3 decodes an added token that is "normalized" to its normal form, and then does not leave it out when it is special
-        # (docs/testing.md): decoding is compared with the same tokenizer without that mark.
+        # Version 0.23.3 decodes a special token that is "normalized" to its normal form and then does not leave it out (docs/testing.md):
+        # decoding is compared with the same tokenizer without that mark.
         plain = json.loads(tok.to_str())
         for a in plain["added_tokens"]:
-            a["normalized"] = False
+            a["normalized"] &= not a["special"]
         self.decoder = Tokenizer.from_str(json.dumps(plain))
         self.n = tok.get_vocab_size()
         added = tok.get_added_tokens_decoder()
