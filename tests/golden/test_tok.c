@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "tok_check.h"
+#include "tok_bloom.h"
 
 #define DIR "tests/golden/tok/"
 enum { MAX_IDS = 1024, MAX_BYTES = 4096, N_TEXTS = 210 };
@@ -150,6 +150,14 @@ static void real_huggingface(void **state)
     }
 }
 
+static void real_bloom(void **state)
+{
+    (void)state;
+    cs_tokenizer *t = open_bloom();
+    check_file(t, DIR "real/bloom.txt", FLAGS, false);
+    cs_tokenizer_destroy(t);
+}
+
 /* Rules for decoded text are refused, not ignored: field 5 of the model with a table in it. */
 static void denormalizer_refused(void **state)
 {
@@ -171,7 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_models),     cmocka_unit_test(small_pair), cmocka_unit_test(real_sentencepiece),
-        cmocka_unit_test(real_huggingface), cmocka_unit_test(denormalizer_refused),
+        cmocka_unit_test(real_huggingface), cmocka_unit_test(real_bloom), cmocka_unit_test(denormalizer_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

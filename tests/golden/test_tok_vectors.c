@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "fmt/json.h"
-#include "tok_check.h"
+#include "tok_bloom.h"
 
 static const char *const llama_forms[] = {"tokenizers/llama/tokenizer.model", "tokenizers/llama/tokenizer.json",
                                           "tokenizers/llama/ggml-vocab-llama-spm.gguf"};
@@ -122,11 +122,26 @@ static void long_llama(void **state)
     json_decref(root);
 }
 
+static void known_bloom(void **state)
+{
+    (void)state;
+    json_t *root = NULL, *row;
+    size_t i;
+    cs_error err = {0};
+    cs_tokenizer *t = open_bloom();
+    assert_int_equal(cs_json_load(shared_file("vectors/bloom_known.json"), 1 << 20, &root, &err), CS_OK);
+    assert_int_equal(json_array_size(json_object_get(root, "cases")), 2);
+    json_array_foreach(json_object_get(root, "cases"), i, row)
+        check_case(t, json_object_get(row, "text"), json_object_get(row, "ids"), NULL, NULL, json_object_get(row, "text"));
+    json_decref(root);
+    cs_tokenizer_destroy(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_cpp_llama),   cmocka_unit_test(llama_cpp_gpt2), cmocka_unit_test(transformers_llama),
-        cmocka_unit_test(transformers_gpt2), cmocka_unit_test(long_llama),
+        cmocka_unit_test(transformers_gpt2), cmocka_unit_test(long_llama),     cmocka_unit_test(known_bloom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
