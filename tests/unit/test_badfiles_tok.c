@@ -1,4 +1,4 @@
-/* tokenizer.model and llama2.c's tokenizer: every kind of damage with its whole message. */
+/* tokenizer.model, tokenizer.json and llama2.c's tokenizer: every kind of damage with its whole message. */
 #include "base/io.h"
 #include "base/mem.h"
 #include "text/tok.h"
@@ -36,7 +36,7 @@ static int compare(const char *what, cs_status s, const cs_error *err, const cha
 }
 
 typedef struct spm_row {
-    const char *what, *spec; /* see bytes_spec.h */
+    const char *what, *spec; /* see bytes_spec.h; of JSON the text */
     const char *message;     /* NULL: accepted */
 } spm_row;
 
@@ -194,8 +194,121 @@ static void llama2c_damage(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* tokenizer.json: the syntax by line and column, everything else by its path in the document. */
+#define M(vocab, merges) "{\"model\":{\"type\":\"BPE\",\"vocab\":" vocab ",\"merges\":" merges "}}"
+#define W(part) "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}," part "}"
+
+static const spm_row json_rows[] = {
+    {"good", M("{\"a\":0,\"b\":1,\"ab\":2}", "[\"a b\"]"), NULL},
+    {"good unigram", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-1.5]]}}", NULL},
+    {"empty file", "", "t:1:1: expected a JSON value, found the end of the text"},
+    {"cut off", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0", "t:1:38: expected ',' or '}', found the end of the text"},
+    {"a comma too many", "{\"version\":\"1.0\",\n\"model\":{},}", "t:2:12: expected a key in quotes, found '}'"},
+    {"not UTF-8", "{\"model\":{\"vocab\":{\"\xff\":0}}}", "t:1:21: expected UTF-8, found byte 0xFF at offset 20"},
+    {"a piece twice", M("{\"a\":0,\"b\":1,\"a\":2}", "[]"), "t:1:45: expected every key of an object once, found \"a\" again"},
+    {"half a surrogate pair", M("{\"\\ud800\":0}", "[]"), "t:1:34: expected surrogate escapes in pairs, \\ud8XX\\udcXX, found '\\'"},
+    {"an id of 2^63", M("{\"a\":9223372036854775808}", "[]"), "t:1:37: expected an integer from -2^63 to 2^63 - 1, found 9223372036854775808"},
+    {"deep nesting", "{\"model\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+     "t:1:73: expected at most 64 levels of arrays and objects, found one more"},
+    {"an array", "[]", "t: the document: expected an object, as tokenizer.json is, found an array of 0"},
+    {"no model", "{}", "t: model: expected an object, found nothing"},
+    {"model is a number", "{\"model\":7}", "t: model: expected an object, found 7"},
+    {"another version", "{\"version\":\"2.0\",\"model\":{}}", "t: version: expected \"1.0\", found \"2.0\""},
+    {"version is a number", "{\"version\":1.0,\"model\":{}}", "t: version: expected \"1.0\", found 1"},
+    {"model type is a number", "{\"model\":{\"type\":1,\"vocab\":{}}}", "t: model.type: expected a string, found 1"},
+    {"model type WordPiece", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "t: model.type: WordPiece is not supported"},
+    {"no vocabulary", "{\"model\":{\"type\":\"BPE\",\"merges\":[]}}", "t: model.vocab: expected an object, found nothing"},
+    {"vocabulary of BPE is an array", M("[]", "[]"), "t: model.vocab: expected an object, found an array of 0"},
+    {"empty vocabulary", M("{}", "[]"), "t: model.vocab: is empty"},
+    {"id is a string", M("{\"a\":\"0\"}", "[]"), "t: model.vocab.a: expected an integer from 0 to 100003, found \"0\""},
+    {"id is a real number", M("{\"a\":0.0}", "[]"), "t: model.vocab.a: expected an integer from 0 to 100003, found 0"},
+    {"id -1", M("{\"a\":-1}", "[]"), "t: model.vocab.a: expected an integer from 0 to 100003, found -1"},
+    {"id 2^31 - 1", M("{\"a\":2147483647}", "[]"), "t: model.vocab.a: expected an integer from 0 to 100003, found 2147483647"},
+    {"two pieces with one id", M("{\"a\":0,\"b\":0}", "[]"), "t: model.vocab: \"a\" and \"b\" have the same id 0"},
+    {"no merges", "{\"model\":{\"vocab\":{\"a\":0}}}", "t: model.merges: expected an array, found nothing"},
+    {"merges are an object", M("{\"a\":0}", "{}"), "t: model.merges: expected an array, found an object"},
+    {"merge of one side", M("{\"a\":0}", "[\"a\"]"), "t: model.merges[0]: expected \"a b\" or [\"a\", \"b\"], found \"a\""},
+    {"merge of three sides", M("{\"a\":0}", "[\"a a a\"]"), "t: model.merges[0]: expected \"a b\" or [\"a\", \"b\"], found \"a a a\""},
+    {"merge of an empty side", M("{\"a\":0}", "[\"a \"]"), "t: model.merges[0]: expected \"a b\" or [\"a\", \"b\"], found \"a \""},
+    {"merge is a number", M("{\"a\":0}", "[7]"), "t: model.merges[0]: expected \"a b\" or [\"a\", \"b\"], found 7"},
+    {"merge is an array of three", M("{\"a\":0}", "[[\"a\",\"b\",\"c\"]]"),
+     "t: model.merges[0]: expected \"a b\" or [\"a\", \"b\"], found an array of 3"},
+    {"merge without its result", M("{\"a\":0,\"b\":1}", "[\"a b\"]"), "t: merge 0: \"a\" and \"b\": a side or the result is not in the vocabulary"},
+    {"second merge of an unknown piece", M("{\"a\":0,\"b\":1,\"ab\":2}", "[\"a b\",\"ab x\"]"),
+     "t: merge 1: \"ab\" and \"x\": a side or the result is not in the vocabulary"},
+    {"unk_token that is no piece", "{\"model\":{\"unk_token\":\"?\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+     "t: model.unk_token: \"?\" is not in the vocabulary"},
+    {"unk_token is a number", "{\"model\":{\"unk_token\":7,\"vocab\":{\"a\":0},\"merges\":[]}}", "t: model.unk_token: expected a string, found 7"},
+    {"byte_fallback is a string", "{\"model\":{\"byte_fallback\":\"yes\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+     "t: model.byte_fallback: expected true or false, found \"yes\""},
+    {"subword prefix", "{\"model\":{\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+     "t: model.continuing_subword_prefix: is not supported"},
+    {"dropout", "{\"model\":{\"dropout\":0.1,\"vocab\":{\"a\":0},\"merges\":[]}}", "t: model.dropout: is not supported"},
+    {"unigram piece without a score", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}",
+     "t: model.vocab[0]: expected [\"piece\", score], found an array of 1"},
+    {"unigram score is a string", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",\"b\"]]}}",
+     "t: model.vocab[0]: expected [\"piece\", score], found an array of 2"},
+    {"unigram piece is a number", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[1,0]]}}",
+     "t: model.vocab[1]: expected [\"piece\", score], found an array of 2"},
+    {"unigram score beyond a double", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1e999]]}}",
+     "t:1:42: expected a number within the range of a double, found -1e999"},
+    {"unk_id past the vocabulary", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}",
+     "t: model.unk_id: expected an integer from 0 to 0, found 1"},
+    {"unk_id -1", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":-1,\"vocab\":[[\"a\",0]]}}",
+     "t: model.unk_id: expected an integer from 0 to 0, found -1"},
+    {"added tokens are an object", W("\"added_tokens\":{}"), "t: added_tokens: expected an array, found an object"},
+    {"added token is a string", W("\"added_tokens\":[\"<s>\"]"), "t: added_tokens[0]: expected an object, found \"<s>\""},
+    {"added token without an id", W("\"added_tokens\":[{\"content\":\"<s>\"}]"),
+     "t: added_tokens[0].id: expected an integer from 0 to 100007, found nothing"},
+    {"added token without a text", W("\"added_tokens\":[{\"id\":1}]"), "t: added_tokens[0].content: expected a string, found nothing"},
+    {"added token with the id of another piece", W("\"added_tokens\":[{\"id\":0,\"content\":\"x\"}]"),
+     "t: added_tokens[0].id: 0 belongs to \"a\" already"},
+    {"added token with an id of 2^40", W("\"added_tokens\":[{\"id\":1099511627776,\"content\":\"x\"}]"),
+     "t: added_tokens[0].id: expected an integer from 0 to 100007, found 1099511627776"},
+    {"special is a number", W("\"added_tokens\":[{\"id\":1,\"content\":\"x\",\"special\":1}]"),
+     "t: added_tokens[0].special: expected true or false, found 1"},
+    {"normalizer is an array", W("\"normalizer\":[]"), "t: normalizer: expected an object, found an array of 0"},
+    {"normalizer without a type", W("\"normalizer\":{}"), "t: normalizer.type: expected a string, found nothing"},
+    {"unknown normalizer", W("\"normalizer\":{\"type\":\"Bert\"}"), "t: normalizer.type: Bert is not supported"},
+    {"unknown normalizer inside a sequence", W("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"X\"}]}"),
+     "t: normalizer.normalizers[1].type: X is not supported"},
+    {"sequence without members", W("\"normalizer\":{\"type\":\"Sequence\"}"), "t: normalizer.normalizers: expected an array, found nothing"},
+    {"replacement without a pattern", W("\"normalizer\":{\"type\":\"Replace\",\"content\":\"x\"}"),
+     "t: normalizer.pattern: expected {\"String\": ...} or {\"Regex\": ...}, found nothing"},
+    {"pattern that does not compile", W("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\",\"invert\":false}"),
+     "t: pre_tokenizer.pattern.Regex: a group without ) in the pattern"},
+    {"unknown behaviour", W("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"Odd\",\"invert\":false}"),
+     "t: pre_tokenizer.behavior: expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, found \"Odd\""},
+    {"charsmap that is not base64", W("\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"***\"}"),
+     "t: normalizer.precompiled_charsmap: expected base64, found \"***\""},
+    {"charsmap that is cut off", W("\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"QAAAAA==\"}"),
+     "t: normalizer.precompiled_charsmap: expected a table and its strings, found 4 bytes with a table of 64"},
+    {"unknown pre-tokenizer", W("\"pre_tokenizer\":{\"type\":\"X\"}"), "t: pre_tokenizer.type: X is not supported"},
+    {"unknown decoder", W("\"decoder\":{\"type\":\"X\"}"), "t: decoder.type: X is not supported"},
+    {"unknown post-processor", W("\"post_processor\":{\"type\":\"X\"}"), "t: post_processor.type: X is not supported"},
+    {"template with a token that is not there",
+     W("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
+       "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{}}"),
+     "t: post_processor.single[0].SpecialToken.id: \"<s>\" is not among special_tokens"},
+    {"replacement character of two", W("\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\",\"prepend_scheme\":\"always\"}"),
+     "t: pre_tokenizer.replacement: expected one character, found \"ab\""},
+};
+
+static void json_damage(void **state)
+{
+    (void)state;
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof json_rows / sizeof *json_rows; i++) {
+        cs_error err;
+        cs_status s = load("json", (const uint8_t *)json_rows[i].spec, strlen(json_rows[i].spec), &err);
+        wrong += compare(json_rows[i].what, s, &err, json_rows[i].message);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(spm_damage), cmocka_unit_test(spm_prefixes), cmocka_unit_test(llama2c_damage)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(spm_damage), cmocka_unit_test(spm_prefixes), cmocka_unit_test(llama2c_damage),
+                                       cmocka_unit_test(json_damage)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
