@@ -1,5 +1,5 @@
-/* The gate in front of jansson. json_scan.c judges the whole text first: grammar, depth, numbers, UTF-8, with a message that says what was
- * expected. The recursive parser therefore sees good JSON of bounded depth and builds the tree; only a repeated key is left for it to find. */
+/* JSON trees. json_scan.c reads the text, this file builds jansson's values from its events: jansson's own parser writes past its buffer when
+ * memory for a long token is missing (2.14). */
 #include "fmt/json.h"
 
 #include "base/io.h"
@@ -7,130 +7,115 @@
 #include "fmt/json_scan.h"
 #include "fmt/limits.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct gate {
+typedef struct buffer {
+    char *text;
+    size_t len, cap;
+} buffer;
+
+typedef struct builder {
     cs_json_scan scan;
     bool lenient;
-    char *copy; /* made when an escape must be replaced */
-} gate;
+    json_t *root;
+    json_t *open[CS_LIMIT_JSON_DEPTH]; /* borrowed from root */
+    int depth;
+    buffer key, text;
+    size_t key_start, key_end;
+} builder;
 
-/* Code unit of the escape \uNNNN at p. */
-static unsigned long unit_at(const char *p)
+static cs_status reserve(buffer *b, size_t n, cs_error *err)
 {
-    char hex[5] = "";
-    memcpy(hex, p + 2, 4);
-    return strtoul(hex, NULL, 16);
-}
-
-static cs_status need_copy(gate *g, cs_error *err)
-{
-    const cs_json_scan *s = &g->scan;
-    if (g->copy)
+    if (n <= b->cap)
         return CS_OK;
-    g->copy = cs_malloc(s->len);
-    if (!g->copy)
-        return cs_fail_nomem(err, s->len, "a JSON text");
-    memcpy(g->copy, s->bytes, s->len);
+    size_t cap = n < 256 ? 256 : n + n / 2;
+    char *more = cs_realloc(b->text, cap);
+    if (!more)
+        return cs_fail_nomem(err, cap, "a JSON text");
+    b->text = more;
+    b->cap = cap;
     return CS_OK;
 }
 
-/* An integer of n digits that int64 cannot hold, as d.ddd..e(n-1) of the same length. */
-static cs_status patch_integer(gate *g, cs_error *err)
+/* The current key or string, decoded. */
+static cs_status take_text(builder *b, buffer *out, cs_error *err)
 {
-    const cs_json_scan *s = &g->scan;
-    size_t from = s->start + (s->bytes[s->start] == '-'), n = s->end - from;
-    char exponent[16];
-    int tail = snprintf(exponent, sizeof exponent, "e%zu", n - 1);
-    CS_TRY(need_copy(g, err));
-    memmove(g->copy + from + 2, g->copy + from + 1, n - 2);
-    g->copy[from + 1] = '.';
-    memcpy(g->copy + s->end - tail, exponent, (size_t)tail);
+    const cs_json_scan *s = &b->scan;
+    if (s->surrogate != SIZE_MAX && !b->lenient)
+        return cs_json_scan_fail(s, s->surrogate, "surrogate escapes in pairs, \\ud8XX\\udcXX", err);
+    CS_TRY(reserve(out, s->end - s->start, err));
+    out->len = cs_json_scan_text(s, out->text);
     return CS_OK;
 }
 
-static bool is_big_integer(const cs_json_scan *s)
+/* A key is a C string for jansson: NUL becomes U+FFFD, for which its escape of six bytes left room. */
+static cs_status take_key(builder *b, cs_error *err)
 {
-    size_t n = s->end - s->start;
-    return s->event == CS_JSON_REAL && !memchr(s->bytes + s->start, '.', n) && !memchr(s->bytes + s->start, 'e', n) &&
-           !memchr(s->bytes + s->start, 'E', n);
+    buffer *k = &b->key;
+    CS_TRY(take_text(b, k, err));
+    for (size_t i = 0; b->scan.nul && i < k->len; i++) {
+        if (k->text[i] != '\0')
+            continue;
+        memmove(k->text + i + 3, k->text + i + 1, k->len - i);
+        memcpy(k->text + i, "\xef\xbf\xbd", 3);
+        k->len += 2;
+    }
+    b->key_start = b->scan.start;
+    b->key_end = b->scan.end;
+    if (b->lenient || !json_object_get(b->open[b->depth - 1], k->text))
+        return CS_OK;
+    char place[64];
+    int n = b->key_end - b->key_start > 60 ? 60 : (int)(b->key_end - b->key_start);
+    cs_json_scan_place(&b->scan, b->key_start, place, sizeof place);
+    return cs_fail(err, CS_E_FORMAT, "%s%s: expected every key of an object once, found %.*s again", b->scan.name, place, n,
+                   b->scan.bytes + b->key_start);
 }
 
-/* In the current string: a lone surrogate becomes U+FFFD, in a key an escaped NUL too, since jansson cannot hold it. The spellings have the
- * same length, so that every position stays. */
-static cs_status patch_string(gate *g, cs_error *err)
+/* Puts a value where it belongs; takes it over. NULL = out of memory. */
+static cs_status attach(builder *b, json_t *value, cs_error *err)
 {
-    const cs_json_scan *s = &g->scan;
-    const char *p = s->bytes;
-    CS_TRY(need_copy(g, err));
-    for (size_t i = s->start + 1; i + 1 < s->end; i++) {
-        if (p[i] != '\\')
-            continue;
-        if (p[++i] != 'u')
-            continue;
-        unsigned long u = unit_at(p + i - 1), next = p[i + 5] == '\\' && p[i + 6] == 'u' ? unit_at(p + i + 5) : 0;
-        bool pair = u >= 0xd800 && u < 0xdc00 && next >= 0xdc00 && next < 0xe000;
-        if ((u >= 0xd800 && u < 0xe000 && !pair) || (u == 0 && s->event == CS_JSON_KEY))
-            memcpy(g->copy + i - 1, "\\ufffd", 6);
-        i += pair ? 10 : 4;
+    json_t *parent = b->depth > 0 ? b->open[b->depth - 1] : NULL;
+    bool ok = value != NULL;
+    if (!parent)
+        b->root = value;
+    else if (json_is_array(parent))
+        ok = json_array_append_new(parent, value) == 0;
+    else
+        ok = json_object_set_new_nocheck(parent, b->key.text, value) == 0;
+    return ok ? CS_OK : cs_fail_nomem(err, b->scan.len, "a JSON tree");
+}
+
+/* An integer that is too large for its event is a real here too. */
+static cs_status attach_real(builder *b, cs_error *err)
+{
+    size_t n = b->scan.end - b->scan.start;
+    CS_TRY(reserve(&b->text, n + 1, err));
+    memcpy(b->text.text, b->scan.bytes + b->scan.start, n);
+    b->text.text[n] = '\0';
+    return attach(b, json_real(strtod(b->text.text, NULL)), err);
+}
+
+static cs_status build_one(builder *b, cs_error *err)
+{
+    json_t *v;
+    switch (b->scan.event) {
+    case CS_JSON_OBJECT: case CS_JSON_ARRAY:
+        v = b->scan.event == CS_JSON_OBJECT ? json_object() : json_array();
+        CS_TRY(attach(b, v, err));
+        b->open[b->depth++] = v;
+        return CS_OK;
+    case CS_JSON_OBJECT_END: case CS_JSON_ARRAY_END: b->depth--; return CS_OK;
+    case CS_JSON_KEY: return take_key(b, err);
+    case CS_JSON_STRING: CS_TRY(take_text(b, &b->text, err)); return attach(b, json_stringn_nocheck(b->text.text, b->text.len), err);
+    case CS_JSON_INTEGER: return attach(b, json_integer(b->scan.integer), err);
+    case CS_JSON_REAL: return attach_real(b, err);
+    case CS_JSON_TRUE: return attach(b, json_true(), err);
+    case CS_JSON_FALSE: return attach(b, json_false(), err);
+    case CS_JSON_NULL: return attach(b, json_null(), err);
+    case CS_JSON_END: break;
     }
     return CS_OK;
-}
-
-static cs_status scan_all(gate *g, cs_error *err)
-{
-    cs_json_scan *s = &g->scan;
-    do {
-        CS_TRY(cs_json_scan_next(s, err));
-        if (is_big_integer(s))
-            CS_TRY(patch_integer(g, err));
-        if (s->event != CS_JSON_KEY && s->event != CS_JSON_STRING)
-            continue;
-        if (s->surrogate != SIZE_MAX && !g->lenient)
-            return cs_json_scan_fail(s, s->surrogate, "surrogate escapes in pairs, \\ud8XX\\udcXX", err);
-        if (s->surrogate != SIZE_MAX || (s->nul && s->event == CS_JSON_KEY))
-            CS_TRY(patch_string(g, err));
-    } while (s->event != CS_JSON_END);
-    return CS_OK;
-}
-
-/* jansson refused a key that ends at byte `end`. */
-static cs_status fail_duplicate(gate *g, size_t end, cs_error *err)
-{
-    cs_json_scan *s = &g->scan;
-    char place[64];
-    cs_json_scan again;
-    cs_json_scan_init(&again, s->bytes, s->len, s->name);
-    again.big_integers = s->big_integers;
-    again.line = s->line;
-    *s = again;
-    do
-        CS_TRY(cs_json_scan_next(s, err));
-    while (s->event != CS_JSON_END && !(s->event == CS_JSON_KEY && s->end >= end));
-    int n = s->end - s->start > 60 ? 60 : (int)(s->end - s->start);
-    cs_json_scan_place(s, s->start, place, sizeof place);
-    return cs_fail(err, CS_E_FORMAT, "%s%s: expected every key of an object once, found %.*s again", s->name, place, n, s->bytes + s->start);
-}
-
-static cs_status build_tree(gate *g, json_t **out_create, cs_error *err)
-{
-    const cs_json_scan *s = &g->scan;
-    json_error_t je;
-    int64_t failures = cs_mem_failures(); /* jansson's lexer loses a character without a word, or calls it a syntax error */
-    size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | (g->lenient ? 0 : JSON_REJECT_DUPLICATES);
-    *out_create = json_loadb(g->copy ? g->copy : s->bytes, s->len, flags, &je);
-    if (*out_create && cs_mem_failures() == failures)
-        return CS_OK;
-    json_decref(*out_create);
-    *out_create = NULL;
-    if (cs_mem_failures() == failures && json_error_code(&je) == json_error_duplicate_key)
-        return fail_duplicate(g, (size_t)je.position, err);
-    if (cs_mem_failures() != failures || json_error_code(&je) == json_error_out_of_memory || je.text[0] == '\0')
-        return cs_fail_nomem(err, s->len, "a JSON tree");
-    return cs_fail(err, CS_E_FORMAT, "%s:%d:%d: expected JSON, found something that ends at offset %d and is refused: error %d", s->name, je.line,
-                   je.column, je.position, (int)json_error_code(&je));
 }
 
 /* What a gate lets through besides: the callers of parse differ in nothing else. */
@@ -141,16 +126,25 @@ typedef struct mode {
 
 static cs_status parse(const char *bytes, size_t len, const char *name, mode m, json_t **out_create, cs_error *err)
 {
-    gate g = {.lenient = m.lenient};
+    builder b = {.lenient = m.lenient};
+    cs_status status = CS_OK;
+    *out_create = NULL;
     if (len > CS_LIMIT_JSON_BYTES)
         return cs_fail(err, CS_E_FORMAT, "%s: expected a JSON text of at most %d bytes, found %zu", name, CS_LIMIT_JSON_BYTES, len);
-    cs_json_scan_init(&g.scan, bytes, len, name);
-    g.scan.big_integers = m.big_integers;
-    g.scan.line = m.line;
-    cs_status status = scan_all(&g, err);
+    cs_json_scan_init(&b.scan, bytes, len, name);
+    b.scan.big_integers = m.big_integers;
+    b.scan.line = m.line;
+    do {
+        status = cs_json_scan_next(&b.scan, err);
+        if (status == CS_OK)
+            status = build_one(&b, err);
+    } while (status == CS_OK && b.scan.event != CS_JSON_END);
+    cs_free(b.key.text);
+    cs_free(b.text.text);
     if (status == CS_OK)
-        status = build_tree(&g, out_create, err);
-    cs_free(g.copy);
+        *out_create = b.root;
+    else
+        json_decref(b.root);
     return status;
 }
 
