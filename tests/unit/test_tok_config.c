@@ -1,5 +1,6 @@
 /* The files beside a tokenizer: ids of transformers for many configurations (tests/golden/tok_config.json), what it reports about them, and damaged
  * values with their messages. Each case is a folder made for it. */
+#include "base/failpoint.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "fmt/json.h"
@@ -182,6 +183,59 @@ static void damaged_values(void **state)
     assert_int_equal(cs_mem_bytes(), before);
 }
 
+/* The n-th allocation fails, once or from there on: out of memory and nothing else, whatever the loader was probing for; nothing is kept. */
+static void loads_or_nomem(const char *path, const char *how)
+{
+    int64_t before = cs_mem_bytes();
+    for (int n = 1;; n++) {
+        char spec[32];
+        cs_tokenizer *t = NULL;
+        cs_error err = {0};
+        snprintf(spec, sizeof spec, how, n);
+        assert_int_equal(cs_failpoint_arm(spec, &err), CS_OK);
+        int64_t failures = cs_mem_failures();
+        cs_status status = cs_tokenizer_create(path, &t, &err);
+        bool fired = cs_mem_failures() > failures;
+        cs_failpoint_arm(NULL, &err);
+        if (status != (fired ? CS_E_NOMEM : CS_OK))
+            fail_msg("%s, %s: status %d, \"%s\"", path, spec, (int)status, err.msg);
+        cs_tokenizer_destroy(t);
+        assert_int_equal(cs_mem_bytes(), before);
+        if (!fired)
+            return;
+    }
+}
+
+static void out_of_memory(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"tok_tiny.model", "tok_tiny.json", "tok512.bin", "vocab_tiny.gguf", "vocab_tiny_gpt2.gguf", "gpt2_tiny"};
+    const char *dir = test_make_dir();
+    char folder[256];
+    cs_error err = {0};
+    json_set_alloc_funcs(cs_malloc, cs_free);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        loads_or_nomem(test_path(TEST_DATA, files[i]), "mem@%d");
+        loads_or_nomem(test_path(TEST_DATA, files[i]), "mem@%d+");
+    }
+    /* folders in which the tokenizer must be looked for among other files */
+    copy_file("tok512.bin", dir, "a.bin");
+    copy_file("stories260K.bin", dir, "b.bin");
+    loads_or_nomem(dir, "mem@%d");
+    assert_int_equal(cs_io_remove_tree(test_path(dir, "a.bin"), &err), CS_OK);
+    copy_file("vocab_tiny.gguf", dir, "c.gguf");
+    loads_or_nomem(dir, "mem@%d");
+    assert_int_equal(cs_io_remove_tree(dir, &err), CS_OK);
+    snprintf(folder, sizeof folder, "%s", make_folder("gpt2"));
+    write_text(folder, "tokenizer_config.json",
+               "{\"pad_token\": \"<p>\", \"model_max_length\": 1000000000000000000000, \"add_bos_token\": true}");
+    write_text(folder, "special_tokens_map.json", "{\"bos_token\": {\"content\": \"<s>\", \"lstrip\": true}}");
+    write_text(folder, "added_tokens.json", "{\"<a>\": 290, \"<b>\": 280}");
+    write_text(folder, "config.json", "{\"model_type\": \"aquila\"}");
+    loads_or_nomem(folder, "mem@%d");
+    assert_int_equal(cs_io_remove_tree(folder, &err), CS_OK);
+}
+
 /* The special ids that Aquila's model code adds, where the folder does not define them. */
 static void shared_aquila(void **state)
 {
@@ -214,6 +268,6 @@ static void shared_aquila(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(shared_aquila)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(out_of_memory), cmocka_unit_test(shared_aquila)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
