@@ -46,6 +46,13 @@ typedef struct cs_error {
 #define CS_PRINTF(fmt_arg, first)
 #endif
 
+/* Marks a function whose unsigned arithmetic wraps on purpose, where fuzz builds check that none does (Makefile). */
+#if defined(__clang__)
+#define CS_WRAPS __attribute__((no_sanitize("unsigned-integer-overflow")))
+#else
+#define CS_WRAPS
+#endif
+
 /* Fills *err (may be NULL) and returns `status`, so that it can stand in a return statement. Control characters in the text become '?',
  * so that a file name cannot add a line to the message. */
 cs_status cs_fail(cs_error *err, cs_status status, const char *fmt, ...) CS_PRINTF(3, 4);

@@ -59,8 +59,8 @@ void cs_gguf_type_block(uint32_t type, size_t *elements, size_t *bytes)
 static uint64_t get_le(const uint8_t *p, size_t n)
 {
     uint64_t v = 0;
-    while (n-- > 0)
-        v = v << 8 | p[n];
+    for (; n > 0; n--)
+        v = v << 8 | p[n - 1];
     return v;
 }
 

@@ -8,8 +8,8 @@
 static uint64_t get_le(const uint8_t *p, size_t n)
 {
     uint64_t v = 0;
-    while (n-- > 0)
-        v = v << 8 | p[n];
+    for (; n > 0; n--)
+        v = v << 8 | p[n - 1];
     return v;
 }
 

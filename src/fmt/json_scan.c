@@ -137,7 +137,7 @@ static cs_status scan_escape(cs_json_scan *s, cs_error *err)
 }
 
 /* Length of the run of plain characters at p (ASCII without quote, backslash and control characters), in steps of eight: text is mostly that. */
-static size_t plain_run(const unsigned char *p, size_t left)
+CS_WRAPS static size_t plain_run(const unsigned char *p, size_t left)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
     size_t n = 0;

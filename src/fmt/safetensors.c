@@ -370,10 +370,12 @@ static cs_status index_names(const reader *r, cs_safetensors *st)
         size_t skip = 0, later = a < b ? (size_t)(b - st->names) : (size_t)(a - st->names); /* names lie in the order of the header */
         for (const char *p = st->names; (size_t)(p - st->names) < later; p += strlen(p) + 1)
             skip++;
-        do {
+        for (bool found = false; !found;) {
             CS_TRY(cs_json_scan_next(&s, r->err));
-            skip -= s.event == CS_JSON_KEY && s.depth == 1 && !cs_json_scan_is(&s, "__metadata__") && skip != SIZE_MAX;
-        } while (skip != SIZE_MAX && s.event != CS_JSON_END);
+            bool name = s.event == CS_JSON_KEY && s.depth == 1 && !cs_json_scan_is(&s, "__metadata__");
+            found = (name && skip == 0) || s.event == CS_JSON_END;
+            skip -= name && skip > 0;
+        }
         return cs_fail(r->err, CS_E_FORMAT, "%s: byte %zu: expected every name once, found \"%.200s\" again", r->name, 8 + s.start, a);
     }
     return CS_OK;

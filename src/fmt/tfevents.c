@@ -12,7 +12,7 @@ uint32_t cs_crc32c(const void *data, size_t n)
     for (size_t i = 0; i < n; i++) {
         crc ^= p[i];
         for (int bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1)));
+            crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);
     }
     return ~crc;
 }
@@ -46,7 +46,8 @@ static void put_wall_time(cs_str *out, double t)
     put_le(out, bits, 8);
 }
 
-static uint32_t masked_crc(const void *data, size_t n)
+/* TensorBoard's record format: rotated, plus a constant modulo 2^32. */
+CS_WRAPS static uint32_t masked_crc(const void *data, size_t n)
 {
     uint32_t crc = cs_crc32c(data, n);
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
