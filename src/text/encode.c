@@ -223,6 +223,7 @@ static cs_status encode_body(encode_run *r, const char *text, size_t len)
     if (source.track && len >= INT32_MAX)
         return cs_fail(r->err, CS_E_NOMEM, "a text of %zu bytes is too long for byte ranges", len);
     r->work->norm.regex.spent = r->work->words.regex.spent = 0;
+    r->work->norm.regex.level = r->work->words.regex.level = 0;
     r->work->norm.out.track = r->work->norm.spare.track = source.track;
     for (size_t i = 0; i < t->pretok.n_steps; i++)
         r->work->words.made[i].track = source.track;

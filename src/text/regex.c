@@ -9,14 +9,13 @@
 
 enum {
     MAX_PATTERN = 1 << 16,
-    FIRST_LIMIT = 1000,
-    HIGHER = 32,            /* each higher limit, times the one before */
-    LAST_LIMIT = 32 << 20,
+    FIRST_LIMIT = 256,
+    LAST_LIMIT = 32 << 20, /* each higher limit is twice the one before */
     HEAP_KIB = 32 << 10,
     STACK_START = 32 << 10,
     STACK_MAX = 1 << 20,
 };
-#define BUDGET ((uint64_t)1 << 27) /* steps of one call above FIRST_LIMIT per position */
+#define BUDGET ((uint64_t)1 << 25) /* steps of one call with higher limits than the first: a second or so */
 
 struct cs_regex {
     pcre2_code *code;
@@ -140,15 +139,18 @@ static size_t next_char(const cs_regex_scan *s, size_t at)
     return at;
 }
 
-/* Match at exactly this position with rising limits. */
+/* Match at exactly this position with rising limits, from the one that was enough the last time. */
 static int match_here(const cs_regex_scan *s, size_t at)
 {
+    cs_regex_work *w = s->work;
     int rc = try_match(s, at, FIRST_LIMIT, PCRE2_ANCHORED | PCRE2_NO_JIT);
-    for (uint32_t limit = FIRST_LIMIT * HIGHER; is_limit(rc) && limit <= LAST_LIMIT; limit *= HIGHER) {
-        if (s->work->spent + limit > BUDGET)
+    if (!is_limit(rc))
+        return rc;
+    for (w->level = w->level ? w->level : 2 * FIRST_LIMIT; is_limit(rc) && w->level <= LAST_LIMIT && w->spent + w->level <= BUDGET; w->level *= 2) {
+        w->spent += w->level;
+        rc = try_match(s, at, w->level, PCRE2_ANCHORED | PCRE2_NO_JIT);
+        if (!is_limit(rc))
             break;
-        s->work->spent += limit;
-        rc = try_match(s, at, limit, PCRE2_ANCHORED | PCRE2_NO_JIT);
     }
     return rc;
 }

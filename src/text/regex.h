@@ -15,6 +15,7 @@ void cs_regex_destroy(cs_regex *re);
 typedef struct cs_regex_work {
     void *match, *context, *stack; /* PCRE2's */
     uint64_t spent;
+    uint32_t level; /* the limit that was enough the last time */
 } cs_regex_work;
 void cs_regex_work_release(cs_regex_work *w);
 

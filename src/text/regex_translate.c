@@ -98,12 +98,8 @@ static cs_status escape(translation *t)
     case 'Y': return unsupported(t, (char[]){'\\', c, '\0'});
     default: break;
     }
-    if (c >= '1' && c <= '9') {
-        begin_atom(t);
-        cs_str_printf(t->out, "\\g{%c}", c);
-        t->in.i++;
-        return t->in.i < t->in.n && t->in.p[t->in.i] >= '0' && t->in.p[t->in.i] <= '9' ? unsupported(t, "a long back reference") : CS_OK;
-    }
+    if (c >= '1' && c <= '9')
+        return unsupported(t, "a back reference"); /* its steps cannot be bounded */
     uint32_t cp;
     CS_TRY(cs_regex_escape_cp(&t->in, &cp));
     put_literal(t, cp);

@@ -166,6 +166,8 @@ size_t cs_uni_decompose(uint32_t c, bool compat, uint32_t out[CS_UNI_MAX_DECOMPO
 
 uint32_t cs_uni_compose(uint32_t a, uint32_t b)
 {
+    if (b == 0x11a7) /* no trailing consonant, only the number before the first; libutf8proc 2.8 takes it for one */
+        return 0;
     utf8proc_int32_t pair[2] = {(utf8proc_int32_t)a, (utf8proc_int32_t)b};
     if (utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) != 1 || is_plain((uint32_t)pair[0]))
         return 0;
