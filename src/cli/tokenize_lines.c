@@ -4,13 +4,13 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fmt/limits.h"
 
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { BYTES_PER_WORKER = 1 << 18, UNITS_PER_WORKER = 4, LEAST_UNIT = 1 << 12 };
-#define LONGEST_LINE ((size_t)1 << 30)
 
 /* Some lines of the buffer, done by one thread. */
 typedef struct unit {
@@ -94,8 +94,8 @@ static cs_status run_lines(lines *l, size_t stop, bool *gone, cs_error *err)
 
 static cs_status grow(lines *l, cs_error *err)
 {
-    if (l->cap >= LONGEST_LINE)
-        return cs_fail(err, CS_E_FORMAT, "stdin:%lld: a line of more than %zu bytes", (long long)l->line + 1, LONGEST_LINE);
+    if (l->cap >= CS_LIMIT_RECORD_BYTES)
+        return cs_fail(err, CS_E_FORMAT, "stdin:%lld: a line of more than %d bytes", (long long)l->line + 1, CS_LIMIT_RECORD_BYTES);
     char *more = cs_realloc(l->buf, 2 * l->cap);
     if (!more)
         return cs_fail_nomem(err, 2 * l->cap, "a line of the input");

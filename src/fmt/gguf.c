@@ -145,8 +145,8 @@ static cs_status take_value(reader *r, cs_gguf_kind kind, int depth, cs_gguf_val
 static cs_status take_array(reader *r, int depth, cs_gguf_value *v)
 {
     size_t start = r->at, bytes;
-    if (depth == CS_GGUF_MAX_DEPTH)
-        return cs_fail(r->err, CS_E_FORMAT, "%s: offset %zu: arrays nested deeper than %d", r->name, start, CS_GGUF_MAX_DEPTH);
+    if (depth == CS_LIMIT_GGUF_DEPTH)
+        return cs_fail(r->err, CS_E_FORMAT, "%s: offset %zu: arrays nested deeper than %d", r->name, start, CS_LIMIT_GGUF_DEPTH);
     CS_TRY(take_kind(r, "element type", &v->item));
     CS_TRY(take_u64(r, "array length", &v->n));
     if (v->n > (r->size - r->at) / kinds[v->item].bytes)
@@ -193,7 +193,7 @@ static cs_status take_kvs(reader *r, cs_gguf *g)
         cs_gguf_kv *kv = &g->kv[i];
         cs_gguf_kind kind = CS_GGUF_U8;
         kv->offset = r->at;
-        CS_TRY(take_name(r, "key", CS_GGUF_MAX_KEY, &kv->key, &kv->key_len));
+        CS_TRY(take_name(r, "key", CS_LIMIT_GGUF_KEY, &kv->key, &kv->key_len));
         CS_TRY(take_kind(r, "value type", &kind));
         CS_TRY(take_value(r, kind, 0, &kv->value));
     }
@@ -223,7 +223,7 @@ static cs_status take_tensor(reader *r, cs_gguf_tensor *t)
     uint32_t ndim = 0;
     uint64_t dim = 0, offset = 0;
     t->entry = r->at;
-    CS_TRY(take_name(r, "tensor name", CS_GGUF_MAX_NAME, &t->name, &t->name_len));
+    CS_TRY(take_name(r, "tensor name", CS_LIMIT_GGUF_NAME, &t->name, &t->name_len));
     size_t at = r->at;
     CS_TRY(take_u32(r, "number of dimensions", &ndim));
     if (ndim > CS_GGUF_MAX_DIMS)

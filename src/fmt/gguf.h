@@ -6,8 +6,9 @@
 #define CS_FMT_GGUF_H
 
 #include "base/error.h"
+#include "fmt/limits.h"
 
-enum { CS_GGUF_MAX_DIMS = 4, CS_GGUF_MAX_DEPTH = 4, CS_GGUF_MAX_KEY = 65535, CS_GGUF_MAX_NAME = 64, CS_GGUF_ALIGNMENT = 32 };
+enum { CS_GGUF_MAX_DIMS = CS_LIMIT_GGUF_RANK, CS_GGUF_ALIGNMENT = 32 };
 
 /* The format's numbers. */
 typedef enum cs_gguf_kind {

@@ -17,6 +17,12 @@ enum {
     CS_LIMIT_SHARDS = 1 << 16,
     CS_LIMIT_SHARD_NAME = 200,         /* bytes of a shard's file name in an index */
 
+    /* GGUF */
+    CS_LIMIT_GGUF_RANK = 4,
+    CS_LIMIT_GGUF_DEPTH = 4,           /* arrays inside arrays */
+    CS_LIMIT_GGUF_KEY = 65535,         /* bytes of a key */
+    CS_LIMIT_GGUF_NAME = 64,           /* bytes of a tensor's name */
+
     /* tokenizers */
     CS_LIMIT_TOKENIZER_BYTES = 256 << 20, /* any tokenizer file */
     CS_LIMIT_PIECES = 1 << 24,         /* pieces of one vocabulary; ids stay far inside an int32_t */

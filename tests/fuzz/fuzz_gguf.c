@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sum += walk(&g.kv[i].value, copy, copy + size);
         for (size_t i = 0; i < g.n_tensors; i++) {
             const cs_gguf_tensor *t = &g.tensor[i];
-            char name[CS_GGUF_MAX_NAME + 1];
+            char name[CS_LIMIT_GGUF_NAME + 1];
             memcpy(name, t->name, t->name_len);
             name[t->name_len] = '\0';
             FUZZ_CHECK(cs_gguf_find_tensor(&g, name) == t);
