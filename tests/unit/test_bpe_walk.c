@@ -124,6 +124,10 @@ static void compare(fixture *f, cs_bpe_work *walk, cs_bpe_work *queue, const cha
             print_message("%s | %s\n", i < got.len ? f->texts[got.data[i]] : "", i < want.len ? f->texts[want.data[i]] : "");
         fail_msg("seed %llu: ids of \"%.*s\" differ: walking | merging", (unsigned long long)f->seed, (int)len, text);
     }
+    cs_ids direct = {0};
+    size_t done; /* the walk finds its way alone, without the queue behind it */
+    assert_true(cs_bpe_walk_encode(&f->bpe, walk, text, len, &direct, &done));
+    cs_ids_release(&direct);
     assert_int_equal(got_ends.len, want_ends.len);
     if (want.len > 0)
         assert_memory_equal(got_ends.data, want_ends.data, want.len * sizeof *want.data);
