@@ -54,7 +54,7 @@ static cs_status collect_texts(build *s)
     char *to = s->bytes;
     for (int32_t i = 0; i < v->n; i++) {
         const cs_piece *p = &v->pieces[i];
-        if (p->len == 0 || p->type == CS_PIECE_USER || cs_vocab_find(v, p->text, p->len) != i)
+        if (p->len == 0 || p->type == CS_PIECE_USER || !p->findable)
             continue;
         s->texts[i] = s->b->byte_level ? byte_text(p, to) : (cs_bytes){p->text, p->len};
         if (s->b->byte_level)
@@ -78,21 +78,36 @@ static cs_status add_rule(build *s, rule r)
     return CS_OK;
 }
 
+/* The id of a text, -1 = none. */
+static int32_t find_text(const build *s, const char *text, size_t len)
+{
+    uint32_t node = 0;
+    for (size_t i = 0; i < len; i++)
+        if ((node = cs_trie_step(&s->k->trie, node, (uint8_t)text[i])) == 0)
+            return -1;
+    return s->k->trie.units[node].value;
+}
+
 /* TEXT: every cut of a piece into two pieces is a rule. */
 static cs_status rules_of_piece(build *s, int32_t id)
 {
     const cs_vocab *v = s->b->vocab;
     cs_bytes t = s->texts[id];
-    size_t used = cs_utf8_decode((const uint8_t *)t.text, t.len, NULL);
-    s->impossible |= used == 0;
-    if (s->impossible || used == t.len)
+    uint32_t node = 0;
+    size_t n = cs_utf8_decode((const uint8_t *)t.text, t.len, NULL);
+    s->impossible |= n == 0;
+    if (s->impossible || n == t.len)
         return CS_OK;
-    for (size_t i = 0; i < t.len && !s->impossible; i += used) {
-        used = cs_utf8_decode((const uint8_t *)t.text + i, t.len - i, NULL);
-        s->impossible |= used == 0 || cs_vocab_find(v, t.text + i, used) < 0; /* merges may start from symbols without an id */
-        int32_t left = i > 0 ? cs_vocab_find(v, t.text, i) : -1, right = left >= 0 ? cs_vocab_find(v, t.text + i, t.len - i) : -1;
-        if (left >= 0 && right >= 0)
+    for (size_t i = 0; i < t.len && !s->impossible; i += n) {
+        int32_t left = i > 0 ? s->k->trie.units[node].value : -1;
+        n = cs_utf8_decode((const uint8_t *)t.text + i, t.len - i, NULL);
+        /* merges may start from symbols without an id */
+        s->impossible |= n == 0 || (find_text(s, t.text + i, n) < 0 && cs_vocab_find(v, t.text + i, n) < 0);
+        int32_t right = left >= 0 ? find_text(s, t.text + i, t.len - i) : -1;
+        if (right >= 0)
             CS_TRY(add_rule(s, (rule){left, right, id, v->pieces[id].rank}));
+        for (size_t k = 0; k < n; k++)
+            node = cs_trie_step(&s->k->trie, node, (uint8_t)t.text[i + k]);
     }
     return CS_OK;
 }
@@ -164,19 +179,29 @@ static void add_symbols(build *s)
     }
 }
 
-/* A rule makes a token when it is the last merge in what BPE makes of the token's own text. */
-static void apply_rule(build *s, const rule *r)
+/* A rule makes a token when it is the last merge in what BPE makes of the token's own text. Of odd ones the queue is asked. */
+static void apply_rule(build *s, const rule *r, bool odd)
 {
     cs_bpe_token *t = s->k->tokens, *l = &t[r->left], *m = &t[r->right];
-    if (l->len == 0 || m->len == 0 || (t[r->id].len > 0 && !t[r->id].odd))
+    if (l->len == 0 || m->len == 0 || t[r->id].len > 0)
         return;
-    bool odd = l->odd || m->odd || r->rank + 1 <= l->order || r->rank + 1 <= m->order;
-    if (odd && t[r->id].len > 0)
+    if (odd != (l->odd || m->odd || r->rank + 1 <= l->order || r->rank + 1 <= m->order))
         return;
     cs_bytes text = s->texts[r->id];
     if (odd ? cs_bpe_gives(s->b, &s->work, text.text, text.len, &r->id, 1) : !cs_bpe_crosses(s->b, r->left, r->right, false))
         set_token(s, r->id, (cs_bpe_token){.order = r->rank + 1, .left = r->left, .right = r->right, .shorter = -1, .first = l->first,
                                            .last = m->last, .odd = odd});
+}
+
+/* Rules of results of equal length do not depend on each other: first those that are not odd, which most texts have one of. */
+static void apply_rules(build *s)
+{
+    for (size_t at = 0, end; at < s->n_rules; at = end) {
+        for (end = at; end < s->n_rules && s->texts[s->sorted[end].id].len == s->texts[s->sorted[at].id].len; end++)
+            apply_rule(s, &s->sorted[end], false);
+        for (size_t i = at; i < end; i++)
+            apply_rule(s, &s->sorted[i], true);
+    }
 }
 
 static cs_status mark_borders(build *s)
@@ -197,25 +222,37 @@ static cs_status mark_borders(build *s)
     return CS_OK;
 }
 
-/* The trie of tokens, and for every token the next shorter one. */
-static cs_status index_tokens(build *s, cs_trie_entry *entries)
+/* The trie of all texts. */
+static cs_status index_texts(build *s, cs_trie_entry *entries)
 {
     size_t n = 0;
-    cs_bpe_walk *k = s->k;
     for (int32_t i = 0; i < s->b->vocab->n; i++)
-        if (k->tokens[i].len > 0)
+        if (s->texts[i].len > 0)
             entries[n++] = (cs_trie_entry){s->texts[i].text, s->texts[i].len, i};
-    CS_TRY(cs_trie_init(&k->trie, s->arena, entries, n, s->err));
+    return cs_trie_init(&s->k->trie, s->arena, entries, n, s->err);
+}
+
+/* Takes texts that are no tokens out of the trie. */
+static void forget_others(build *s)
+{
+    for (int32_t i = 0; i < s->b->vocab->n; i++)
+        if (s->texts[i].len > 0 && s->k->tokens[i].len == 0)
+            cs_trie_forget(&s->k->trie, s->texts[i].text, s->texts[i].len);
+}
+
+/* For every token the next shorter one. */
+static void find_shorter(build *s)
+{
+    const cs_trie *trie = &s->k->trie;
     for (int32_t i = 0; i < s->b->vocab->n; i++) {
-        cs_bpe_token *t = &k->tokens[i];
+        cs_bpe_token *t = &s->k->tokens[i];
         uint32_t node = 0;
         for (size_t j = 0; j + 1 < t->len; j++) {
-            node = cs_trie_step(&k->trie, node, (uint8_t)s->texts[i].text[j]);
-            if (k->trie.units[node].value >= 0)
-                t->shorter = k->trie.units[node].value;
+            node = cs_trie_step(trie, node, (uint8_t)s->texts[i].text[j]);
+            if (trie->units[node].value >= 0)
+                t->shorter = trie->units[node].value;
         }
     }
-    return CS_OK;
 }
 
 /* The pieces that merging does not give for their own text. */
@@ -234,37 +271,36 @@ static cs_status index_whole(build *s, cs_trie_entry *entries)
     return CS_OK;
 }
 
-static cs_status make_walk(build *s)
+static cs_status make_walk(build *s, cs_trie_entry *entries)
 {
     cs_bpe *b = s->b;
+    s->k = cs_arena_calloc(s->arena, 1, sizeof *s->k);
+    if (!s->k || !(s->k->tokens = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->tokens)))
+        return cs_fail_nomem(s->err, (size_t)b->vocab->n * sizeof *s->k->tokens, "a vocabulary");
+    CS_TRY(index_texts(s, entries));
     CS_TRY(make_rules(s));
     if (s->impossible)
         return CS_OK;
     CS_TRY(sort_rules(s));
-    s->k = cs_arena_calloc(s->arena, 1, sizeof *s->k);
-    if (!s->k || !(s->k->tokens = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->tokens)))
-        return cs_fail_nomem(s->err, (size_t)b->vocab->n * sizeof *s->k->tokens, "a vocabulary");
     b->walk = s->k;
     add_symbols(s);
-    for (size_t i = 0; i < s->n_rules; i++)
-        apply_rule(s, &s->sorted[i]);
+    apply_rules(s);
     if (s->work.failed)
         return cs_fail_nomem(s->err, s->max_len, "a vocabulary");
-    CS_TRY(mark_borders(s));
-    return CS_OK;
+    forget_others(s);
+    find_shorter(s);
+    return mark_borders(s);
 }
 
 cs_status cs_bpe_walk_init(cs_bpe *b, bool plain, cs_arena *arena, cs_error *err)
 {
     build s = {.b = b, .arena = arena, .err = err};
     cs_status status = collect_texts(&s);
-    if (status == CS_OK && plain)
-        status = make_walk(&s);
     cs_trie_entry *entries = cs_malloc(((size_t)b->vocab->n + 1) * sizeof *entries);
     if (status == CS_OK && !entries)
         status = cs_fail_nomem(err, (size_t)b->vocab->n * sizeof *entries, "a vocabulary");
-    if (status == CS_OK && b->walk)
-        status = index_tokens(&s, entries);
+    if (status == CS_OK && plain)
+        status = make_walk(&s, entries);
     if (status == CS_OK && b->ignore_merges)
         status = index_whole(&s, entries);
     cs_free(entries);

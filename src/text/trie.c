@@ -209,6 +209,15 @@ cs_status cs_trie_init(cs_trie *t, cs_arena *arena, cs_trie_entry *entries, size
     return status;
 }
 
+void cs_trie_forget(cs_trie *t, const char *text, size_t len)
+{
+    uint32_t node = 0;
+    for (size_t i = 0; i < len; i++)
+        if ((node = cs_trie_step(t, node, (uint8_t)text[i])) == 0)
+            return;
+    t->units[node].value = -1;
+}
+
 size_t cs_trie_longest(const cs_trie *t, const char *text, size_t n, int32_t *value)
 {
     size_t best = 0;

@@ -12,7 +12,7 @@ typedef struct cs_trie_unit {
 } cs_trie_unit;
 
 typedef struct cs_trie {
-    const cs_trie_unit *units; /* a multiple of 256 of them; unit 0 is the root */
+    cs_trie_unit *units;       /* a multiple of 256 of them; unit 0 is the root */
     bool first[256];           /* some string begins with this byte */
     uint32_t blank;            /* the node of the first two bytes of U+2581, 0 = none */
 } cs_trie;
@@ -26,6 +26,9 @@ typedef struct cs_trie_entry {
 /* From n entries, which change their order; of equal texts the first counts. The units are owned by `arena`. CS_E_NOMEM; CS_E_FORMAT when more than
  * 2^23 units are needed. */
 cs_status cs_trie_init(cs_trie *t, cs_arena *arena, cs_trie_entry *entries, size_t n, cs_error *err);
+
+/* Takes a string out again, before anybody reads. */
+void cs_trie_forget(cs_trie *t, const char *text, size_t len);
 
 /* The child of `node` by `byte`, 0 = none. The root is node 0. */
 static inline uint32_t cs_trie_step(const cs_trie *t, uint32_t node, uint8_t byte)

@@ -47,6 +47,7 @@ int32_t cs_vocab_index(cs_vocab *v, int32_t id)
     if (v->slots[i] != 0)
         return (int32_t)((uint32_t)v->slots[i] - 1);
     v->slots[i] = (hash >> 32) << 32 | ((uint32_t)id + 1);
+    v->pieces[id].findable = true;
     if (p->len > v->max_len)
         v->max_len = p->len;
     return -1;
