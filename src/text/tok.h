@@ -92,6 +92,9 @@ cs_status cs_tok_load_json(cs_tokenizer *t, const char *bytes, size_t len, const
 cs_status cs_tok_load_gpt2(cs_tokenizer *t, const cs_bytes vocab, const cs_bytes merges, const char *vocab_name, const char *merges_name,
                            const cs_tok_config *cfg, cs_error *err);
 
+/* BLOOM's merges.txt, which tells its vocabulary too. */
+cs_status cs_tok_load_bloom(cs_tokenizer *t, cs_bytes merges, const char *name, cs_error *err);
+
 /* Steps that loaders share. */
 /* Builds the two tries from t->added; call when the normaliser is complete. */
 cs_status cs_tok_index_added(cs_tokenizer *t, cs_error *err);

@@ -3,6 +3,7 @@
 #include "fmt/gguf.h"
 #include "text/tok_config.h"
 #include "text/tok_json.h"
+#include "text/wordsplit.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -206,15 +207,52 @@ static cs_status load_spm(cs_tokenizer *t, const cs_gguf *g, cs_spm_type type, c
 
 /* ---- gpt2 ---- */
 
-/* Names of tokenizer.ggml.pre with the split they stand for. */
+static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char llama3[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char qwen2[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char bloom[] = " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+";
+
+/* Names of tokenizer.ggml.pre with the patterns that they stand for, one after the other. */
 static const struct {
     const char *pre;
+    const char *pattern[4];
     bool bos;           /* BOS is added unless the file says otherwise */
     bool ignore_merges; /* a word that is a token is taken whole */
 } splits[] = {
-    {"gpt-2", false, false}, {"phi-2", false, false}, {"jina-es", false, false}, {"jina-de", false, false}, {"gigachat", false, false},
-    {"mpt", false, false},   {"olmo", false, false},  {"jais", false, false},
+    {"gpt-2", {gpt2}, false, false},
+    {"phi-2", {gpt2}, false, false},
+    {"jina-es", {gpt2}, false, false},
+    {"jina-de", {gpt2}, false, false},
+    {"mpt", {gpt2}, false, false},
+    {"olmo", {gpt2}, false, false},
+    {"jais", {gpt2}, false, false},
+    {"default", {"[\\p{P}\\$\\+<=>\\^~\\|]+", gpt2, "\\p{N}+", "[0-9][0-9][0-9]"}, false, false},
+    {"llama-bpe", {llama3}, true, true},
+    {"llama-v3", {llama3}, true, true},
+    {"llama3", {llama3}, true, true},
+    {"qwen2", {qwen2}, false, false},
+    {"stablelm2", {qwen2}, false, false},
+    {"bloom", {bloom}, false, false},
+    {"gpt3-finnish", {bloom}, false, false},
 };
+
+/* One step per pattern: scanned by hand where that is known, else by PCRE2. */
+static cs_status add_split(cs_tokenizer *t, const char *pattern, cs_error *err)
+{
+    cs_pretok_step *s = &t->pretok.steps[t->pretok.n_steps++];
+    cs_error why = {0};
+    *s = (cs_pretok_step){.kind = CS_PRETOK_SPLIT, .behavior = CS_SPLIT_ISOLATED};
+    s->find.scan = cs_split_find(pattern, strlen(pattern));
+    if (s->find.scan)
+        return CS_OK;
+    cs_status status = cs_regex_create(pattern, strlen(pattern), &t->regexes[t->n_regexes], &why);
+    if (status != CS_OK)
+        return cs_fail(err, status, "%s", why.msg);
+    s->find.re = t->regexes[t->n_regexes++];
+    return CS_OK;
+}
 
 static cs_status gpt2_pieces(cs_tokenizer *t, const source *s, cs_error *err)
 {
@@ -290,7 +328,8 @@ static cs_status load_gpt2(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
     t->bpe.ignore_merges = splits[split].ignore_merges;
     CS_TRY(gpt2_merges(t, &s, err));
     cs_tok_set_byte_level(t);
-    t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){.kind = CS_PRETOK_BYTE_LEVEL, .prefix = CS_PREFIX_NEVER, .split = true};
+    for (size_t i = 0; i < 4 && splits[split].pattern[i]; i++)
+        CS_TRY(add_split(t, splits[split].pattern[i], err));
     t->dec.chain.steps[t->dec.chain.n_steps++].kind = CS_DEC_BYTE_LEVEL;
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     set_ids(t, &s);

@@ -16,7 +16,7 @@
 
 enum { MAX_PATH = 4096 };
 
-typedef enum tok_kind { TOK_SPM, TOK_LLAMA2C, TOK_JSON, TOK_GPT2, TOK_GGUF } tok_kind;
+typedef enum tok_kind { TOK_SPM, TOK_LLAMA2C, TOK_JSON, TOK_GPT2, TOK_GGUF, TOK_BLOOM } tok_kind;
 
 /* One file in memory; `path` belongs to the tokenizer. */
 typedef struct tok_file {
@@ -182,6 +182,8 @@ static cs_status kind_of(const tok_file *f, tok_kind *out, cs_error *err)
         i++;
     if (i < f->size && f->data[i] == '{')
         return *out = TOK_JSON, CS_OK;
+    if (cs_merges_detect((const char *)f->data, f->size))
+        return *out = TOK_BLOOM, CS_OK;
     CS_TRY(is_llama2c(f->data, f->size, f->path, &llama2c, err));
     *out = llama2c ? TOK_LLAMA2C : TOK_SPM;
     return CS_OK;
@@ -242,6 +244,10 @@ static cs_status find_in_dir(const char *dir, char path[MAX_PATH], char merges[M
     if (!found)
         CS_TRY(find_by_content(dir, ".gguf", has_gguf_tokenizer, path, &found, err));
     *any = found;
+    if (!found) { /* BLOOM's rules need no vocabulary */
+        CS_TRY(join_path(path, dir, "merges.txt", err));
+        *any = is_file(path);
+    }
     return CS_OK;
 }
 
@@ -281,6 +287,9 @@ static cs_status load_kind(cs_tokenizer *t, tok_kind kind, const tok_file *f, co
     case TOK_GGUF:
         t->source = "GGUF vocabulary";
         return cs_tok_load_gguf(t, f->data, f->size, f->path, err);
+    case TOK_BLOOM:
+        t->source = "merges.txt of BLOOM";
+        return cs_tok_load_bloom(t, (cs_bytes){(const char *)f->data, f->size}, f->path, err);
     case TOK_JSON:
         t->source = "tokenizer.json";
         return cs_tok_load_json(t, (const char *)f->data, f->size, f->path, cfg, err);
@@ -300,8 +309,8 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
         bool any;
         CS_TRY(find_in_dir(path, file, merges, &any, err));
         if (!any)
-            return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt, llama2.c tokenizer .bin or "
-                           ".gguf vocabulary in it", path);
+            return cs_fail(err, CS_E_IO, "%s: no tokenizer.json, tokenizer.model, vocab.json with merges.txt, llama2.c tokenizer .bin, "
+                           ".gguf vocabulary or merges.txt of BLOOM in it", path);
         snprintf(dir, sizeof dir, "%s", path);
     } else {
         if (snprintf(file, sizeof file, "%s", path) >= MAX_PATH)
@@ -321,6 +330,8 @@ static cs_status load_path(cs_tokenizer *t, const char *path, XXH3_state_t *hash
         kind = TOK_GPT2;
     else
         CS_TRY(kind_of(&files[0], &kind, err));
+    if (kind == TOK_BLOOM)
+        files[0].size = cs_merges_unescape((char *)files[0].data, files[0].size);
     bool configured = kind != TOK_LLAMA2C && kind != TOK_GGUF;
     if (configured)
         CS_TRY(load_config(t, hash, dir, kind, cfg, err));

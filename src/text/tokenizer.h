@@ -1,7 +1,8 @@
 /* Text <-> token ids. One engine per algorithm, loaded from any of the files its users have:
  * tokenizer.model (SentencePiece), tokenizer.json, llama2.c tokenizer .bin, the vocabulary in a .gguf; a directory is searched in that order
  * of preference: tokenizer.json, tokenizer.model, vocab.json with merges.txt, the one *.bin that is a llama2.c tokenizer, the one *.gguf
- * with a vocabulary; tokenizer_config.json (add_bos_token, add_eos_token, bos/eos/unk/pad, legacy) refines the first three. */
+ * with a vocabulary, merges.txt alone (BLOOM's); tokenizer_config.json, special_tokens_map.json and added_tokens.json beside it refine all
+ * but the ones of llama2.c and GGUF. */
 #ifndef CS_TEXT_TOKENIZER_H
 #define CS_TEXT_TOKENIZER_H
 

@@ -266,8 +266,47 @@ static void shared_aquila(void **state)
     cs_tokenizer_destroy(t);
 }
 
+/* BLOOM from its merges.txt alone, the file and the folder; of another list the vocabulary is not known. */
+static void shared_bloom(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int32_t ids[8];
+        size_t n;
+    } known[] = {{"The quick brown fox</s>", {2175, 23714, 73173, 144252, 2}, 5},
+                 {"jumps over the lazy dog</s>", {77, 132619, 3478, 368, 109586, 35433, 2}, 7},
+                 {"\"", {5}, 1}};
+    const char *shared = getenv("CS_SHARED_DATA"), *dir = test_make_dir();
+    cs_error err = {0};
+    cs_tokenizer *t = NULL;
+    copy_file("gpt2_tiny/merges.txt", dir, "merges.txt");
+    assert_int_equal(cs_tokenizer_create(dir, &t, &err), CS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "merges.txt: 15 rules without a vocab.json beside them; only BLOOM's 250434 tell the vocabulary"));
+    assert_int_equal(cs_io_remove_tree(dir, &err), CS_OK);
+    if (!shared) {
+        print_message("CS_SHARED_DATA is not set\n");
+        skip();
+    }
+    assert_int_equal(cs_tokenizer_create(test_path(shared, "tokenizers/bloom"), &t, &err), CS_OK);
+    assert_int_equal(cs_tokenizer_vocab_size(t), 250680);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        cs_ids ids = {0};
+        cs_str text = {0};
+        assert_int_equal(cs_tokenizer_encode(t, known[i].text, strlen(known[i].text), CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, &ids, &err), CS_OK);
+        assert_int_equal(ids.len, known[i].n);
+        assert_memory_equal(ids.data, known[i].ids, ids.len * sizeof *ids.data);
+        assert_int_equal(cs_tokenizer_decode(t, ids.data, ids.len, true, &text, &err), CS_OK);
+        assert_string_equal(cs_str_cstr(&text), known[i].text);
+        cs_ids_release(&ids);
+        cs_str_release(&text);
+    }
+    cs_tokenizer_destroy(t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(out_of_memory), cmocka_unit_test(shared_aquila)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(out_of_memory), cmocka_unit_test(shared_aquila),
+                                       cmocka_unit_test(shared_bloom)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

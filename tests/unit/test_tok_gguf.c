@@ -125,6 +125,36 @@ static void byte_level(void **state)
     check_golden(test_path(TEST_DATA, "vocab_tiny_gpt2.gguf"), "gpt2", CS_TOK_PARSE_SPECIAL);
 }
 
+/* tokenizer.ggml.pre decides where text is cut: the same vocabulary under other names. */
+static void splits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pre;
+        int32_t ids[4];
+        size_t n;
+    } rows[] = {{"gpt-2", {270}, 1}, {"qwen2", {49, 50}, 2}, {"bloom", {270}, 1}};
+    uint8_t *data;
+    size_t size;
+    cs_error err = {0};
+    assert_int_equal(cs_io_read_all(test_path(TEST_DATA, "vocab_tiny_gpt2.gguf"), 1 << 20, &data, &size, &err), CS_OK);
+    uint8_t *pre = memmem(data, size, "gpt-2", 5);
+    assert_non_null(pre);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cs_tokenizer *t = NULL;
+        cs_ids ids = {0};
+        memcpy(pre, rows[i].pre, 5);
+        if (cs_tokenizer_create_from_bytes("gguf", data, size, "f", &t, &err) != CS_OK)
+            fail_msg("%s", err.msg);
+        assert_int_equal(cs_tokenizer_encode(t, "12", 2, 0, &ids, &err), CS_OK);
+        assert_int_equal(ids.len, rows[i].n);
+        assert_memory_equal(ids.data, rows[i].ids, ids.len * sizeof *ids.data);
+        cs_ids_release(&ids);
+        cs_tokenizer_destroy(t);
+    }
+    cs_free(data);
+}
+
 static void shared_baichuan(void **state)
 {
     (void)state;
@@ -313,7 +343,8 @@ static void damaged(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_its_model), cmocka_unit_test(byte_level),      cmocka_unit_test(folders),
-                                       cmocka_unit_test(damaged),      cmocka_unit_test(shared_llama), cmocka_unit_test(shared_baichuan)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_its_model), cmocka_unit_test(byte_level),   cmocka_unit_test(splits),
+                                       cmocka_unit_test(folders),      cmocka_unit_test(damaged),      cmocka_unit_test(shared_llama),
+                                       cmocka_unit_test(shared_baichuan)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
