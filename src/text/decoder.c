@@ -407,6 +407,7 @@ cs_status cs_dec_stream_push(cs_dec_stream *s, const char *token, size_t len, cs
 {
     s->out = out;
     s->err = err;
+    s->regex.spent = 0;
     feed(s, 0, token, len);
     end_token(s, 0);
     return result(s, out);

@@ -9,18 +9,29 @@
 
 #include <string.h>
 
+/* Patterns may need too many steps, and a unigram model without an unknown piece does not take every text: then a message is right. */
+static inline bool fuzz_may_refuse(const cs_tokenizer *t, cs_status s, const cs_error *err)
+{
+    return s == CS_E_FORMAT && err->msg[0] && (t->n_regexes > 0 || (t->is_unigram && t->unk < 0));
+}
+
 /* ids decoded one by one give the bytes of the whole, and every piece handed out ends on a code point. */
 static inline void fuzz_decode(const cs_tokenizer *t, const int32_t *ids, size_t n, cs_str *whole)
 {
     cs_str parts = {0};
     cs_detok d = {0};
     cs_error err = {0};
-    for (size_t i = 0; i < n; i++)
-        FUZZ_CHECK(cs_detok_push(&d, t, ids[i], &parts, &err) == CS_OK);
+    cs_status s = CS_OK, w;
+    for (size_t i = 0; i < n && s == CS_OK; i++) {
+        s = cs_detok_push(&d, t, ids[i], &parts, &err);
+        FUZZ_CHECK(s == CS_OK || fuzz_may_refuse(t, s, &err));
+    }
     cs_detok_finish(&d, &parts);
     cs_str_clear(whole);
-    FUZZ_CHECK(cs_tokenizer_decode(t, ids, n, false, whole, &err) == CS_OK);
-    FUZZ_CHECK(whole->len == parts.len && memcmp(cs_str_cstr(whole), cs_str_cstr(&parts), whole->len) == 0);
+    w = cs_tokenizer_decode(t, ids, n, false, whole, &err);
+    FUZZ_CHECK(w == CS_OK || fuzz_may_refuse(t, w, &err));
+    if (s == CS_OK && w == CS_OK && !parts.failed)
+        FUZZ_CHECK(whole->len == parts.len && memcmp(cs_str_cstr(whole), cs_str_cstr(&parts), whole->len) == 0);
     cs_str_release(&parts);
 }
 
@@ -42,7 +53,12 @@ static inline void fuzz_encode(const cs_tokenizer *t, const char *text, size_t l
 {
     cs_ids ids = {0}, ranges = {0};
     cs_error err = {0};
-    FUZZ_CHECK(cs_tokenizer_encode(t, text, len, flags, &ids, &err) == CS_OK);
+    cs_status s = cs_tokenizer_encode(t, text, len, flags, &ids, &err);
+    FUZZ_CHECK(s == CS_OK || fuzz_may_refuse(t, s, &err));
+    if (s != CS_OK) {
+        cs_ids_release(&ids);
+        return;
+    }
     fuzz_ranges(t, text, len, flags, &ids, &ranges);
     cs_ids_release(&ranges);
     for (size_t i = 0; i < ids.len; i++)
