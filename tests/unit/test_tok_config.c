@@ -306,7 +306,7 @@ static void shared_bloom(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(out_of_memory), cmocka_unit_test(shared_aquila),
-                                       cmocka_unit_test(shared_bloom)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers), cmocka_unit_test(damaged_values), cmocka_unit_test(out_of_memory),
+                                       cmocka_unit_test(shared_aquila),   cmocka_unit_test(shared_bloom)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
