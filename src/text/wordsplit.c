@@ -13,11 +13,25 @@ typedef struct char_at {
     cs_uni_class k;
 } char_at;
 
-static char_at look(const uint8_t *p, size_t n, size_t at)
+#define S CS_UNI_SPACE
+#define L CS_UNI_LETTER
+#define N CS_UNI_NUMBER
+static const uint8_t ascii[128] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, S, S, S, S, S, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, S, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    N, N, N, N, N, N, N, N, N, N, 0, 0, 0, 0, 0, 0, 0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0,
+    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0,
+};
+#undef S
+#undef L
+#undef N
+
+static inline char_at look(const uint8_t *p, size_t n, size_t at)
 {
     char_at c = {0, 0, CS_UNI_OTHER};
     if (at >= n)
         return c;
+    if (p[at] < 0x80)
+        return (char_at){p[at], 1, (cs_uni_class)ascii[p[at]]};
     c.len = cs_utf8_decode(p + at, n - at, &c.cp);
     if (c.len == 0) {
         c.len = 1;
@@ -32,9 +46,16 @@ static char_at look(const uint8_t *p, size_t n, size_t at)
 /* End of the run of class k that goes on at `at`. */
 static size_t run_of(const uint8_t *p, size_t n, size_t at, cs_uni_class k)
 {
-    for (char_at c; (c = look(p, n, at)).len > 0 && c.k == k;)
+    for (;;) {
+        while (at < n && p[at] < 0x80 && ascii[p[at]] == k)
+            at++;
+        if (at >= n || p[at] < 0x80)
+            return at;
+        char_at c = look(p, n, at);
+        if (c.k != k)
+            return at;
         at += c.len;
-    return at;
+    }
 }
 
 /* \s+(?!\S)|\s+ where p begins with white space: the last space before a word is left to it. */
