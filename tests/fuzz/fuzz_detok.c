@@ -21,7 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    const cs_tokenizer *t = model[data[0] % N_MODELS];
+    bool spm, byte_level;
+    const cs_tokenizer *t = fuzz_model(data[0], &spm, &byte_level);
+    if (!t)
+        return 0;
     int32_t vocab = cs_tokenizer_vocab_size(t);
     cs_ids ids = {0};
     cs_str whole = {0};
