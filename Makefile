@@ -38,7 +38,6 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 # Fuzz targets also stop at conversions that change a value without a cast, and at floats that do not fit their integer.
 ifeq ($(FUZZ),1)
-FUZZ_LIBS := $(shell $(PKG_CONFIG) --libs libpcre2-8)
 FUZZ_CHECKS := -fsanitize=implicit-conversion,float-cast-overflow -fno-sanitize-recover=implicit-conversion,float-cast-overflow
 CFLAGS += -fsanitize=fuzzer-no-link $(FUZZ_CHECKS)
 LDFLAGS += $(FUZZ_CHECKS)
@@ -103,7 +102,7 @@ $(BUILD)/tests/fuzz/harness.o: tests/fuzz/harness.c
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/harness.o $(BUILD)/libcspeed.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests -fsanitize=fuzzer -Wl,--wrap=LLVMFuzzerTestOneInput,--wrap=_exit $(LDFLAGS) $< $(BUILD)/tests/fuzz/harness.o $(BUILD)/libcspeed.a -o $@ $(LDLIBS) $(FUZZ_LIBS)
+	$(CC) $(CFLAGS) -Itests -fsanitize=fuzzer -Wl,--wrap=LLVMFuzzerTestOneInput,--wrap=_exit $(LDFLAGS) $< $(BUILD)/tests/fuzz/harness.o $(BUILD)/libcspeed.a -o $@ $(LDLIBS)
 
 tests: all $(TEST_BIN)
 

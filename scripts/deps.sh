@@ -37,7 +37,6 @@ look() {
         need clang command -v clang
         need libclang-rt-14-dev clang_runtime
         need libomp-dev clang_openmp
-        need libpcre2-dev pkg-config --exists libpcre2-8
     fi
 }
 
