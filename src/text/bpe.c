@@ -534,9 +534,21 @@ static bool pairs_are_plain(const cs_bpe *b)
     return true;
 }
 
+/* Unused pieces matter when merges can make one: not when they are single symbols. */
+static bool some_unused_is_made(const cs_bpe *b)
+{
+    for (int32_t i = 0; i < b->vocab->n; i++) {
+        const cs_piece *p = &b->vocab->pieces[i];
+        if (p->type == CS_PIECE_UNUSED && p->len > 0 && cs_utf8_decode((const uint8_t *)p->text, p->len, NULL) != p->len)
+            return true;
+    }
+    return false;
+}
+
 cs_status cs_bpe_finish(cs_bpe *b, cs_arena *arena, cs_error *err)
 {
     size_t total = 0, bits = 1 << 12;
+    b->has_unused = b->has_unused && some_unused_is_made(b);
     bool plain = !b->has_unused && (b->kind != CS_BPE_PAIRS || pairs_are_plain(b));
     if (b->kind != CS_BPE_PIECES)
         CS_TRY(cs_bpe_walk_init(b, plain, arena, err));

@@ -64,12 +64,13 @@ same "a line longer than the buffers" 3000002 "$(t --jsonl <"$TMP/long.jsonl" | 
 same "no last newline" $'[1, 270, 272]\n[1, 270, 277]' "$(printf '"e"\n"d"' | t --jsonl)"
 
 # speed figures
+: >"$TMP/empty"
 expect 0 "bench tokenize" "time without spaces / ordinary +[0-9.]+ x" "" "$CSPEED" bench tokenize --repeat 1 --tokenizer-name-or-path "$tok" \
     --input "$data/ref_prompt.txt"
 expect 0 "bench tokenize as JSON" '"name": "encode lines, all threads"' "" "$CSPEED" bench tokenize --repeat 1 --json --tokenizer-name-or-path "$tok" \
     --input "$data/ref_prompt.txt" "$data/ref_prompt.txt"
 expect 2 "bench tokenize without a text" "" "needs --tokenizer-name-or-path and --input" "$CSPEED" bench tokenize --tokenizer-name-or-path "$tok"
-expect 3 "bench tokenize on nothing" "" "no text" "$CSPEED" bench tokenize --tokenizer-name-or-path "$tok" --input /dev/null
+expect 3 "bench tokenize on nothing" "" "no text" "$CSPEED" bench tokenize --tokenizer-name-or-path "$tok" --input "$TMP/empty"
 
 # bad input: what is in front of it is written
 printf '"e"\n\n{"text": "d"}\n{"text": 5}\n"e"\n' >"$TMP/bad.jsonl"
