@@ -61,7 +61,7 @@ typedef struct cs_bpe_candidate {
     int32_t id;
 } cs_bpe_candidate;
 
-enum { CS_BPE_SEEN_BITS = 15 };
+enum { CS_BPE_SEEN_BITS = 17 };
 
 /* Memory of one encode call, reused for all its segments. Zero-initialise. */
 typedef struct cs_bpe_work {

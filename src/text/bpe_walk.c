@@ -10,6 +10,9 @@ enum { NONE = -1 };
 static const cs_bpe_pair *find_pair(const cs_bpe *b, int32_t left, int32_t right)
 {
     uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
+    uint32_t bit = cs_bpe_rule_bit(b->walk, left, right);
+    if (!(b->walk->rules[bit >> 6] >> (bit & 63) & 1))
+        return NULL;
     for (uint32_t i = cs_bpe_pair_slot(b, key); b->pairs[i].key != 0; i = (i + 1) & b->pair_mask)
         if (b->pairs[i].key == key)
             return &b->pairs[i];

@@ -26,7 +26,15 @@ typedef struct cs_bpe_walk {
     cs_bpe_token *tokens; /* by id */
     uint64_t *borders;    /* bit set of hashed (last symbol, first symbol) over which some merge goes */
     uint32_t border_shift;
+    uint64_t *rules;      /* bit set of hashed pairs that have a rule: most that are asked about have none */
+    uint32_t rule_shift;
 } cs_bpe_walk;
+
+/* Where the bit of a pair is in `rules`. */
+static inline uint32_t cs_bpe_rule_bit(const cs_bpe_walk *k, int32_t left, int32_t right)
+{
+    return (uint32_t)(((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u >> k->rule_shift);
+}
 
 /* Builds b->walk when the vocabulary allows it (never with `plain` false), else leaves it NULL; and b->whole for ignore_merges. Vocabulary, pairs
  * and byte symbols are complete. CS_E_NOMEM, CS_E_FORMAT (vocabulary too large). */

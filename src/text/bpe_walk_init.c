@@ -204,11 +204,32 @@ static void apply_rules(build *s)
     }
 }
 
-static cs_status mark_borders(build *s)
+/* log2 of a good size for a bit set of the rules. */
+static unsigned bits_for_rules(const build *s)
 {
     unsigned bits = 12;
     while (bits < 31 && (size_t)1 << bits < 8 * s->n_rules)
         bits++;
+    return bits;
+}
+
+static cs_status mark_rules(build *s)
+{
+    unsigned bits = bits_for_rules(s);
+    s->k->rule_shift = 64 - bits;
+    s->k->rules = cs_arena_calloc(s->arena, (size_t)1 << (bits - 6), sizeof *s->k->rules);
+    if (!s->k->rules)
+        return cs_fail_nomem(s->err, (size_t)1 << (bits - 3), "a vocabulary");
+    for (size_t i = 0; i < s->n_rules; i++) {
+        uint32_t bit = cs_bpe_rule_bit(s->k, s->rules[i].left, s->rules[i].right);
+        s->k->rules[bit >> 6] |= (uint64_t)1 << (bit & 63);
+    }
+    return CS_OK;
+}
+
+static cs_status mark_borders(build *s)
+{
+    unsigned bits = bits_for_rules(s);
     s->k->border_shift = 32 - bits;
     s->k->borders = cs_arena_calloc(s->arena, (size_t)1 << (bits - 6), sizeof *s->k->borders);
     if (!s->k->borders)
@@ -282,6 +303,7 @@ static cs_status make_walk(build *s, cs_trie_entry *entries)
     if (s->impossible)
         return CS_OK;
     CS_TRY(sort_rules(s));
+    CS_TRY(mark_rules(s));
     b->walk = s->k;
     add_symbols(s);
     apply_rules(s);
