@@ -220,7 +220,8 @@ static void begin(vocab *v)
     *v = (vocab){0};
     cs_str_puts(&v->s, "GGUF");
     put(&v->s, 3, 4);
-    put(&v->s, 0, 16);
+    put(&v->s, 0, 8);
+    put(&v->s, 0, 8);
 }
 
 static void key(vocab *v, const char *name, cs_gguf_kind kind)
