@@ -156,7 +156,7 @@ static void unwritable_folder(void **state)
     const int64_t want[CS_SPLIT_COUNT] = {3, 0, 0};
     cs_dataset *d[CS_SPLIT_COUNT];
     cs_error err = {0};
-    assert_int_equal(cs_failpoint_arm("io:enospc@6+", &err), CS_OK); /* two files with open and map, the look for a cached map, then writing */
+    assert_int_equal(cs_failpoint_arm("io:enospc@1+", &err), CS_OK);
     cs_status s = cs_datasets_create(&cfg, want, cs_comm_self(), d, &err);
     cs_failpoint_arm(NULL, &err);
     if (s != CS_OK)
