@@ -62,22 +62,18 @@ class Cspeed:
 
     def stream(self, ids, cuts):
         """The pieces of text that come when ids arrive in groups of the given sizes; each must be whole UTF-8."""
-        out, group, left = [], [], 0
+        out, at, cuts = [], 0, iter(cuts)
         C.memset(self.detok, 0, len(self.detok))
-        cuts = iter(cuts)
-        for id in ids:
-            if left == 0:
-                if group:
-                    out.append(b"".join(group))
-                group, left = [], next(cuts)
-            left -= 1
+        push, detok, tok, text, err = self.L.cs_detok_push, self.detok, self.tok, C.byref(self.text), C.byref(self.err)
+        while at < len(ids):
+            step = next(cuts)
             self.text.len = 0
-            if self.L.cs_detok_push(self.detok, self.tok, id, C.byref(self.text), C.byref(self.err)) != 0:
-                self.fail()
-            if self.text.len:
-                group.append(C.string_at(self.text.data, self.text.len))
+            for id in ids[at:at + step]:
+                if push(detok, tok, id, text, err) != 0:
+                    self.fail()
+            at += step
+            out.append(C.string_at(self.text.data, self.text.len) if self.text.len else b"")
         self.text.len = 0
         self.L.cs_detok_finish(self.detok, C.byref(self.text))
-        group.append(C.string_at(self.text.data, self.text.len) if self.text.len else b"")
-        out.append(b"".join(group))
+        out.append(C.string_at(self.text.data, self.text.len) if self.text.len else b"")
         return out
