@@ -7,7 +7,7 @@
 #include "tok_check.h"
 
 /* BLOOM's merge list is there, its tokenizer.json is not: 4 special tokens, 242 byte letters by code point, the results of the merges. The lines of the
- * list are JSON-escaped already. Which byte is the 14th that has no letter is not known; 0xF1 is in no merge. */
+ * list are JSON-escaped already. Which byte is the 14th that has no letter is not known, taken to be 0x1F. */
 static inline cs_str bloom_json(void)
 {
     static const char head[] = "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},{\"id\":1,\"content\":\"<s>\",\"special\":true},"
@@ -22,7 +22,7 @@ static inline cs_str bloom_json(void)
     for (uint32_t cp = 0x21; cp < 0x144; cp++) {
         uint8_t letter[4];
         int byte = cs_byte_level_value(cp);
-        if (byte < 0 || byte == 0xc0 || byte == 0xc1 || byte == 0xf1 || byte >= 0xf5)
+        if (byte < 0 || byte == 0xc0 || byte == 0xc1 || byte == 0x1f || byte >= 0xf5)
             continue;
         size_t n = cs_utf8_encode(cp, letter);
         cs_str_printf(&vocab, ",\"%s%.*s\":%d", cp == '"' || cp == '\\' ? "\\" : "", (int)n, (const char *)letter, id++);

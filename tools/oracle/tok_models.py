@@ -154,7 +154,7 @@ def bloom(shared):
     """BLOOM's vocabulary out of its merge list, by the rule in the data's PROVENANCE.md."""
     # The file is cut out of a tokenizer.json: quotes and backslashes are still escaped.
     merges = [tuple(json.loads(f'"{x}"') for x in m) for m in read_merges(os.path.join(shared, "tokenizers/bloom/merges.txt"))]
-    absent = [0xC0, 0xC1, 0xF1] + list(range(0xF5, 0x100))  # which one is the 14th is not known; 0xF1 is in no merge and no assigned code point
+    absent = [0xC0, 0xC1, 0x11F] + list(range(0xF5, 0x100))  # which one is the 14th is not known; taken to be that of byte 0x1F
     letters = [chr(c) for c in bytes_alphabet() if c not in absent]
     vocab = {t: i for i, t in enumerate(["<unk>", "<s>", "</s>", "<pad>"] + letters + [a + b for a, b in merges])}
     return byte_level(vocab, merges, split=BLOOM_SPLIT, specials=["<unk>", "<s>", "</s>", "<pad>"])
@@ -248,12 +248,17 @@ def hf_rows(shared, work, texts):
         vocab, merges = read_pair(d)
         return d, byte_level(vocab, merges, specials=specials)
 
+    def bloom_merges():
+        d = own_folder(work, "bloom_merges", [os.path.join(T, "bloom/merges.txt")])
+        return d, bloom(shared)
+
     def built(name, tok):
         return write_json(work, name, tok), tok
 
     rows = [("llama.json", lambda: from_file("llama")), ("gpt2.json", lambda: from_file("gpt2")),
             ("gpt2 pair", lambda: pair("gpt2", ["<|endoftext|>"])), ("aquila pair", lambda: pair("aquila", ["<|endoftext|>"])),
-            ("bloom type", lambda: built("hf_bloom", bloom(shared))), ("llama3 type", lambda: built("hf_llama3", llama3_type(shared)))]
+            ("bloom.json", lambda: built("hf_bloom", bloom(shared))), ("bloom merges", bloom_merges),
+             ("llama3 type", lambda: built("hf_llama3", llama3_type(shared)))]
     rows += [("llama added", lambda: built("hf_llama_added", with_added(Tokenizer.from_file(os.path.join(T, "llama/tokenizer.json"))))),
              ("llama meta first", lambda: built("hf_llama_first", llama_metaspace(shared, "first"))),
              ("llama meta always", lambda: built("hf_llama_always", llama_metaspace(shared, "always"))),
