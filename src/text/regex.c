@@ -92,6 +92,14 @@ void cs_regex_destroy(cs_regex *re)
     cs_free(re);
 }
 
+void cs_regex_work_release(cs_regex_work *w)
+{
+    pcre2_match_data_free(w->match);
+    pcre2_match_context_free(w->context);
+    pcre2_jit_stack_free(w->stack);
+    *w = (cs_regex_work){0};
+}
+
 /* One match data block serves all patterns: only the match itself is asked for. */
 static cs_status prepare(cs_regex_work *w, cs_error *err)
 {
@@ -102,20 +110,14 @@ static cs_status prepare(cs_regex_work *w, cs_error *err)
     w->context = general ? pcre2_match_context_create(general) : NULL;
     w->stack = general ? pcre2_jit_stack_create(STACK_START, STACK_MAX, general) : NULL; /* NULL where there is no JIT */
     pcre2_general_context_free(general);
-    if (!w->match || !w->context)
+    if (!w->match || !w->context) {
+        cs_regex_work_release(w);
         return cs_fail_nomem(err, 1, "a pattern's match");
+    }
     pcre2_set_heap_limit(w->context, HEAP_KIB);
     if (w->stack)
         pcre2_jit_stack_assign(w->context, NULL, w->stack);
     return CS_OK;
-}
-
-void cs_regex_work_release(cs_regex_work *w)
-{
-    pcre2_match_data_free(w->match);
-    pcre2_match_context_free(w->context);
-    pcre2_jit_stack_free(w->stack);
-    *w = (cs_regex_work){0};
 }
 
 static int try_match(const cs_regex_scan *s, size_t at, uint32_t limit, uint32_t options)

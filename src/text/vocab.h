@@ -12,7 +12,7 @@ typedef struct cs_piece {
     uint32_t rank; /* order of merging: 0 is best, equal scores have equal ranks */
     uint8_t type;  /* cs_piece_type; 0 = no piece has this id */
     bool findable; /* cs_vocab_find gives it */
-    bool special;  /* left out when decoding, */
+    bool special;  /* left out when decoding */
 } cs_piece;
 
 typedef struct cs_vocab {
