@@ -87,7 +87,9 @@ static cs_status decode_stream(cs_tokenize_job *j, cs_reader *in, cs_error *err)
     cs_detok d = {.keep_special = j->cfg->keep_special};
     cs_status s = CS_OK;
     while (s == CS_OK && got > 0 && !gone) {
-        CS_TRY(cs_reader_read(in, part, sizeof part, &got, err));
+        s = cs_reader_read(in, part, sizeof part, &got, err);
+        if (s != CS_OK)
+            break;
         cs_ids_clear(&j->ids);
         s = cs_id_reader_feed(&ids, part, got, cs_tokenizer_vocab_size(j->tok), "stdin", &j->ids, err);
         cs_error late = {0};
@@ -100,6 +102,7 @@ static cs_status decode_stream(cs_tokenize_job *j, cs_reader *in, cs_error *err)
             put = cs_tokenize_write(j->out, &gone, s == CS_OK ? err : &late);
         s = s == CS_OK ? put : s;
     }
+    cs_detok_release(&d);
     return s;
 }
 

@@ -14,6 +14,7 @@ static void whole_code_points(const cs_tokenizer *t, const int32_t *ids, size_t 
         FUZZ_CHECK(cs_utf8_valid_prefix((const uint8_t *)cs_str_cstr(&out) + checked, out.len - checked) == out.len - checked);
         checked = out.len;
     }
+    cs_detok_release(&d);
     cs_str_release(&out);
 }
 
