@@ -30,7 +30,8 @@ typedef struct cs_regex_scan {
 /* *begin and *end of the next match, *found = false behind the last one. CS_E_FORMAT when the pattern needs too many steps, CS_E_NOMEM. */
 cs_status cs_regex_next(cs_regex_scan *s, size_t *begin, size_t *end, bool *found, cs_error *err);
 
-/* Oniguruma's syntax to PCRE2's (UTF, UCP, MULTILINE), appended to *out. CS_E_FORMAT saying what is not supported. */
+/* Oniguruma's syntax to PCRE2's (UTF, UCP, MULTILINE), appended to *out. CS_E_FORMAT saying what is not supported,
+ * CS_E_NOMEM. */
 cs_status cs_regex_translate(const char *pattern, size_t len, cs_str *out, cs_error *why);
 
 #endif

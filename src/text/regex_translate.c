@@ -270,6 +270,7 @@ cs_status cs_regex_translate(const char *pattern, size_t len, cs_str *out, cs_er
     translation t = {.in = {pattern, len, 0, why}, .out = out, .atom = NONE};
     while (t.in.i < len && !out->failed)
         CS_TRY(one_step(&t));
+    CS_TRY(cs_str_check(out, why));
     if (t.depth > 0)
         return cs_fail(why, CS_E_FORMAT, "a group without ) in the pattern");
     for (int k = t.group[0].closes; k > 0; k--)
