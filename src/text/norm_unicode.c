@@ -188,6 +188,19 @@ static size_t count_cps(const char *text, size_t n)
     return count;
 }
 
+/* A code point that libutf8proc knows and that clusters as cp does: its tables lack the newest marks, those of Unicode 16 and of 17. */
+static utf8proc_int32_t known_as(uint32_t cp)
+{
+    if ((cp >= 0x1acf && cp <= 0x1add) || (cp >= 0x1ae0 && cp <= 0x1aeb))
+        return 0x300;
+    if (utf8proc_category((utf8proc_int32_t)cp) != UTF8PROC_CATEGORY_CN)
+        return (utf8proc_int32_t)cp;
+    utf8proc_category_t category = cs_uni_category(cp);
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME ? 0x300
+           : category == UTF8PROC_CATEGORY_MC                                   ? 0x903
+                                                                                : (utf8proc_int32_t)cp;
+}
+
 /* End of the grapheme cluster that begins at `at`. */
 static size_t cluster_end(cs_view in, size_t at)
 {
@@ -196,7 +209,7 @@ static size_t cluster_end(cs_view in, size_t at)
     at += cs_utf8_decode((const uint8_t *)in.text + at, in.len - at, &before);
     for (size_t n; at < in.len; at += n, before = cp) {
         n = cs_utf8_decode((const uint8_t *)in.text + at, in.len - at, &cp);
-        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)cp, &state))
+        if (utf8proc_grapheme_break_stateful(known_as(before), known_as(cp), &state))
             break;
     }
     return at;
