@@ -51,7 +51,7 @@ static void make_pieces(fixture *f, uint32_t spread)
         strcpy(f->texts[f->n++], letters[i]);
     for (uint32_t tries = 20 + draw(f, 60); tries > 0 && f->n < MAX_PIECES; tries--) {
         const char *a = f->texts[1 + draw(f, (uint32_t)f->n - 1)], *b = f->texts[1 + draw(f, (uint32_t)f->n - 1)];
-        char joined[2 * PIECE_BYTES] = "";
+        char joined[2 * PIECE_BYTES + 4] = ""; /* and one letter */
         strcat(strcat(joined, a), b);
         if (draw(f, 12) == 0)
             strcat(joined, letters[draw(f, KNOWN)]);
