@@ -229,8 +229,9 @@ static bool setup_attn(bed *d)
         d->values[i] = v0 + i * seq * width * store_size(d);
     }
     d->q_start[n] = rows;
-    d->attn = (cs_attn){n,     d->heads, d->kv, d->D, d->q_start, d->n_keys, qkv, width, d->keys, d->values,
-                        width, d->D,     1 / sqrt((double)d->D), out, d->heads * d->D, lse};
+    d->attn = (cs_attn){.n_seq = n, .n_heads = d->heads, .n_kv_heads = d->kv, .head_dim = d->D, .q_start = d->q_start, .n_keys = d->n_keys, .q = qkv,
+                        .ldq = width, .k = d->keys, .v = d->values, .k_ld = width, .k_head = d->D, .scale = 1 / sqrt((double)d->D), .out = out,
+                        .ld_out = d->heads * d->D, .lse = lse};
     char *dk = dqkv + d->heads * d->D * store_size(d);
     d->grad = (cs_attn_grad){&d->attn, dout, d->heads * d->D, dqkv, width, dk, dk + d->kv * d->D * store_size(d), width, work};
     return true;

@@ -12,7 +12,8 @@
 /* Causal attention over sequences laid one after the other, for training, prefill and decode alike.
  * Sequence s has query rows [q_start[s], q_start[s+1]) and n_keys[s] >= n_q keys; query i of n_q is at key position n_keys-n_q+i and
  * sees keys 0..that position. Query head h uses key head h / (n_heads/n_kv_heads).
- * q(row,h) = q + row*ldq + h*D;  k(s,p,g) = k[s] + p*k_ld + g*k_head (elements), the same for v. */
+ * q(row,h) = q + row*ldq + h*D;  k(s,p,g) = k[s] + p*k_ld + g*k_head (elements), the same for v.
+ * score(i, p) = scale * q.k + alibi[h] * (p - position of query i)  (Press et al., "Train Short, Test Long", 2022). */
 typedef struct cs_attn {
     int64_t n_seq, n_heads, n_kv_heads, head_dim; /* head_dim <= 256 */
     const int64_t *q_start; /* [n_seq+1] */
@@ -23,6 +24,8 @@ typedef struct cs_attn {
     const void *const *v; /* [n_seq] */
     int64_t k_ld, k_head;
     double scale; /* 1/sqrt(D) */
+    const double *alibi; /* slope of each query head [n_heads], >= 0; NULL = none */
+    int64_t window;      /* a query sees the last `window` keys up to its own position; 0 = all (Mistral's sliding window) */
     void *out;    /* S [T, n_heads*D], row stride ld_out */
     int64_t ld_out;
     void *lse;    /* A [n_heads, T] (head-major), T = q_start[n_seq]; natural log of sum exp of scaled scores; NULL = not wanted */
@@ -67,6 +70,12 @@ typedef struct cs_kernels {
     void (*rmsnorm_fwd)(int64_t T, int64_t H, const void *x, const void *w, double eps, void *y, void *rstd);
     /* dx overwritten, dw (A) [H] +=. dx may be the same memory as dy. */
     void (*rmsnorm_bwd)(int64_t T, int64_t H, const void *dy, const void *x, const void *w, const void *rstd, void *dx, void *dw);
+    /* LayerNorm (Ba et al. 2016): y = (x - mean) * rstd * w + b, rstd = 1/sqrt(var+eps), var without Bessel's correction. mean, rstd (A) [T] are
+     * always written. x, y contiguous. */
+    void (*layernorm_fwd)(int64_t T, int64_t H, const void *x, const void *w, const void *b, double eps, void *y, void *mean, void *rstd);
+    /* dx overwritten, dw and db (A) [H] +=. dx may be the same memory as dy. */
+    void (*layernorm_bwd)(int64_t T, int64_t H, const void *dy, const void *x, const void *w, const void *mean, const void *rstd, void *dx, void *dw,
+                          void *db);
     /* Rotates halves in place (HF rotate_half): n_heads heads of D at x + row*ldx + h*D by table row pos[row]; cos/sin (A) [max_pos, D/2].
      * sign +1 forward, -1 backward. */
     void (*rope)(int64_t T, int64_t n_heads, int64_t D, void *x, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,
@@ -79,6 +88,10 @@ typedef struct cs_kernels {
     void (*swiglu_fwd)(int64_t T, int64_t F, const void *gu, void *h);
     /* dgu[T,2F] = (dg | du); also writes h again, with the bits of swiglu_fwd, when h != NULL (recompute). dgu may be gu. */
     void (*swiglu_bwd)(int64_t T, int64_t F, const void *dh, const void *gu, void *dgu, void *h);
+    /* h = gelu(x) in the tanh form (Hendrycks & Gimpel 2016, as BLOOM has it): 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). x, h [T, F]. */
+    void (*gelu_fwd)(int64_t T, int64_t F, const void *x, void *h);
+    /* dx = dh * gelu'(x); also writes h again, with the bits of gelu_fwd, when h != NULL (recompute). dx may be x. */
+    void (*gelu_bwd)(int64_t T, int64_t F, const void *dh, const void *x, void *dx, void *h);
 
     /* --- embedding and loss ---------------------------------------------------------------------------------------------- */
     /* y[t] = w[ids[t]]; w S [V,H] */

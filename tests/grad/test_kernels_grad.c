@@ -105,6 +105,28 @@ static void test_rmsnorm(void **state)
     }
 }
 
+/* --- LayerNorm: x [T,H], w [H], b [H] */
+static void layernorm_forward(check *t)
+{
+    ref()->layernorm_fwd(t->T, t->H, t->x[0], t->x[1], t->x[2], 1e-5, t->out, t->side, t->side + t->T);
+}
+
+static void layernorm_backward(check *t)
+{
+    ref()->layernorm_bwd(t->T, t->H, t->c, t->x[0], t->x[1], t->side, t->side + t->T, t->dx[0], t->dx[1], t->dx[2]);
+}
+
+static void test_layernorm(void **state)
+{
+    (void)state;
+    static const int64_t shape[][2] = {{1, 2}, {3, 17}, {17, 3}};
+    for (int i = 0; i < 3; i++) {
+        int64_t T = shape[i][0], H = shape[i][1];
+        check t = {.T = T, .H = H, .n_in = 3, .n_x = {T * H, H, H}, .n_out = T * H, .forward = layernorm_forward, .backward = layernorm_backward};
+        run_check(&t, "layernorm");
+    }
+}
+
 /* --- RoPE: x [T, N heads of 2H]; the backward is the rotation by the opposite angle. */
 static void rope_apply(const check *t, double *x, int sign)
 {
@@ -158,6 +180,25 @@ static void test_swiglu(void **state)
     run_check(&t, "swiglu");
 }
 
+/* --- GELU: x [T, H] */
+static void gelu_forward(check *t)
+{
+    ref()->gelu_fwd(t->T, t->H, t->x[0], t->out);
+}
+
+static void gelu_backward(check *t)
+{
+    ref()->gelu_bwd(t->T, t->H, t->c, t->x[0], t->dx[0], t->side);
+    assert_memory_equal(t->side, t->out, (size_t)t->n_out * sizeof(double)); /* the recomputed output */
+}
+
+static void test_gelu(void **state)
+{
+    (void)state;
+    check t = {.T = 3, .H = 17, .n_in = 1, .n_x = {51}, .n_out = 51, .forward = gelu_forward, .backward = gelu_backward};
+    run_check(&t, "gelu");
+}
+
 /* --- embedding: w [N,H]; a repeated and an unused id */
 static void embed_forward(check *t)
 {
@@ -202,7 +243,9 @@ static void test_cross_entropy(void **state)
     run_check(&t, "cross_entropy");
 }
 
-/* --- attention: q [T, heads*D], k and v [T, kv_heads*D] */
+/* --- attention: q [T, heads*D], k and v [T, kv_heads*D]; H is the window, N says whether ALiBi is on */
+static const double slopes[] = {0.5, 0.25, 1, 0.125};
+
 static cs_attn make_attn(check *t, const void **k, const void **v)
 {
     int64_t row = t->kv_heads * t->D;
@@ -210,7 +253,7 @@ static cs_attn make_attn(check *t, const void **k, const void **v)
         k[s] = t->x[1] + t->start[s] * row;
         v[s] = t->x[2] + t->start[s] * row;
     }
-    return (cs_attn){.n_seq = t->n_seq, .n_heads = t->heads, .n_kv_heads = t->kv_heads, .head_dim = t->D, .q_start = t->start,
+    return (cs_attn){.n_seq = t->n_seq, .alibi = t->N ? slopes : NULL, .window = t->H, .n_heads = t->heads, .n_kv_heads = t->kv_heads, .head_dim = t->D, .q_start = t->start,
                      .n_keys = t->n_keys, .q = t->x[0], .ldq = t->heads * t->D, .k = k, .v = v, .k_ld = row, .k_head = t->D,
                      .scale = 1 / sqrt((double)t->D), .out = t->out, .ld_out = t->heads * t->D, .lse = t->side};
 }
@@ -233,9 +276,9 @@ static void attn_backward(check *t)
     cs_free(work);
 }
 
-static void check_attention(int64_t heads, int64_t kv_heads, int64_t D, int n_seq, const int64_t *len)
+static void check_attention(int64_t heads, int64_t kv_heads, int64_t D, int n_seq, const int64_t *len, bool alibi, int64_t window)
 {
-    check t = {.heads = heads, .kv_heads = kv_heads, .D = D, .n_seq = n_seq, .n_in = 3, .forward = attn_forward, .backward = attn_backward};
+    check t = {.N = alibi, .H = window, .heads = heads, .kv_heads = kv_heads, .D = D, .n_seq = n_seq, .n_in = 3, .forward = attn_forward, .backward = attn_backward};
     for (int s = 0; s < n_seq; s++) {
         t.start[s + 1] = t.start[s] + len[s];
         t.n_keys[s] = len[s];
@@ -249,16 +292,19 @@ static void check_attention(int64_t heads, int64_t kv_heads, int64_t D, int n_se
 static void test_attention(void **state)
 {
     (void)state;
-    check_attention(1, 1, 2, 1, (const int64_t[]){1});
-    check_attention(2, 2, 4, 1, (const int64_t[]){17});
-    check_attention(4, 2, 2, 3, (const int64_t[]){3, 1, 9});
-    check_attention(3, 1, 6, 4, (const int64_t[]){2, 0, 5, 1});
+    check_attention(1, 1, 2, 1, (const int64_t[]){1}, false, 0);
+    check_attention(2, 2, 4, 1, (const int64_t[]){17}, false, 0);
+    check_attention(4, 2, 2, 3, (const int64_t[]){3, 1, 9}, false, 0);
+    check_attention(3, 1, 6, 4, (const int64_t[]){2, 0, 5, 1}, false, 0);
+    check_attention(3, 3, 4, 2, (const int64_t[]){9, 5}, true, 0);
+    check_attention(4, 2, 2, 2, (const int64_t[]){9, 5}, false, 3);
+    check_attention(4, 1, 2, 1, (const int64_t[]){7}, true, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_rope),          cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_layernorm), cmocka_unit_test(test_gelu), cmocka_unit_test(test_rope),          cmocka_unit_test(test_swiglu),
         cmocka_unit_test(test_embed),   cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,41 @@ static void rmsnorm_bwd_run(const cs_kernels *k, const dims *d, void **p)
     k->rmsnorm_bwd(d->T, d->H, p[0], p[1], p[2], p[3], d->flag ? p[0] : p[4], p[5]);
 }
 
+static int layernorm_fwd_arrays(const dims *d, array *a)
+{
+    a[0] = (array){.kind = STORE, .n = d->T * d->H};
+    a[1] = (array){.kind = STORE, .n = d->H};
+    a[2] = (array){.kind = STORE, .n = d->H};
+    a[3] = (array){.kind = STORE, .n = d->T * d->H, .out = true};
+    a[4] = (array){.kind = ACC, .n = d->T, .out = true};
+    a[5] = (array){.kind = ACC, .n = d->T, .out = true};
+    return 6;
+}
+
+static void layernorm_fwd_run(const cs_kernels *k, const dims *d, void **p)
+{
+    k->layernorm_fwd(d->T, d->H, p[0], p[1], p[2], 1e-5, p[3], p[4], p[5]);
+}
+
+static int layernorm_bwd_arrays(const dims *d, array *a)
+{
+    a[0] = (array){.kind = STORE, .n = d->T * d->H, .out = true};
+    a[1] = (array){.kind = STORE, .n = d->T * d->H};
+    a[2] = (array){.kind = STORE, .n = d->H};
+    a[3] = (array){.kind = ACC, .n = d->T};
+    a[4] = (array){.kind = ACC_POS, .n = d->T};
+    a[5] = (array){.kind = STORE, .n = d->T * d->H, .out = true};
+    a[6] = (array){.kind = ACC, .n = d->H, .out = true};
+    a[7] = (array){.kind = ACC, .n = d->H, .out = true};
+    return 8;
+}
+
+/* flag: dx on top of dy. */
+static void layernorm_bwd_run(const cs_kernels *k, const dims *d, void **p)
+{
+    k->layernorm_bwd(d->T, d->H, p[0], p[1], p[2], p[3], p[4], d->flag ? p[0] : p[5], p[6], p[7]);
+}
+
 /* N heads of dimension 2*H in rows with 3 more elements. */
 static int rope_arrays(const dims *d, array *a)
 {
@@ -160,6 +195,22 @@ static void swiglu_run(const cs_kernels *k, const dims *d, void **p)
 {
     k->swiglu_fwd(d->T, d->H, p[0], p[1]);
     k->swiglu_bwd(d->T, d->H, p[2], p[0], d->flag ? p[0] : p[3], d->flag ? NULL : p[4]);
+    if (!d->flag)
+        assert_memory_equal(p[1], p[4], (size_t)(d->T * d->H) * cs_dtype_size(k->store));
+}
+
+static int gelu_arrays(const dims *d, array *a)
+{
+    for (int i = 0; i < 5; i++)
+        a[i] = (array){.kind = STORE, .n = d->T * d->H, .out = i != 2};
+    return 5;
+}
+
+/* flag: gradient in place and no recomputed output. */
+static void gelu_run(const cs_kernels *k, const dims *d, void **p)
+{
+    k->gelu_fwd(d->T, d->H, p[0], p[1]);
+    k->gelu_bwd(d->T, d->H, p[2], p[0], d->flag ? p[0] : p[3], d->flag ? NULL : p[4]);
     if (!d->flag)
         assert_memory_equal(p[1], p[4], (size_t)(d->T * d->H) * cs_dtype_size(k->store));
 }
@@ -204,7 +255,10 @@ static void test_rows(void **state)
     (void)state;
     static const op ops[] = {{"rmsnorm_fwd", rmsnorm_fwd_arrays, rmsnorm_fwd_run}, {"rmsnorm_bwd", rmsnorm_bwd_arrays, rmsnorm_bwd_run},
                              {"rope", rope_arrays, rope_run},                      {"swiglu", swiglu_arrays, swiglu_run},
-                             {"embed", embed_arrays, embed_run},                   {"cross_entropy", loss_arrays, loss_run}};
+                             {"embed", embed_arrays, embed_run},                   {"cross_entropy", loss_arrays, loss_run},
+                             {"layernorm_fwd", layernorm_fwd_arrays, layernorm_fwd_run},
+                             {"layernorm_bwd", layernorm_bwd_arrays, layernorm_bwd_run},
+                             {"gelu", gelu_arrays, gelu_run}};
     static const dims d[] = {{.T = 1, .H = 1, .N = 1},
                              {.T = 3, .H = 17, .N = 2, .flag = 1},
                              {.T = 17, .H = 3, .N = 5},
@@ -212,7 +266,7 @@ static void test_rows(void **state)
                              {.T = 129, .H = 63, .N = 4},
                              {.T = 40, .H = 2100, .N = 7},
                              {.T = 2, .H = 768, .N = 30, .flag = 1}};
-    check_all(ops, 6, d, (int)(sizeof d / sizeof *d));
+    check_all(ops, (int)(sizeof ops / sizeof *ops), d, (int)(sizeof d / sizeof *d));
 }
 
 /* --- flat vectors of T elements -------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Attention of every kernel table: training shapes, grouped heads, ragged sequences, decode and chunked prefill over a cache. */
 #include "kernel_op.h"
 
-/* --- attention: flag 1 lays keys and values out head by head, as a cache does ------------------------------------------------------------- */
+/* --- attention: flag 1 lays keys and values out head by head, as a cache does; flag 2 adds ALiBi; H is the window ------------------------------------------------------------- */
 static int64_t total(const dims *d, const int64_t *n)
 {
     int64_t sum = 0;
@@ -13,6 +13,7 @@ static int64_t total(const dims *d, const int64_t *n)
 typedef struct layout {
     int64_t start[MAX_SEQ + 1];
     const void *k[MAX_SEQ], *v[MAX_SEQ];
+    double slope[16];
 } layout;
 
 static cs_attn make_attn(const cs_kernels *t, const dims *d, layout *l, void **p)
@@ -31,7 +32,9 @@ static cs_attn make_attn(const cs_kernels *t, const dims *d, layout *l, void **p
         l->k[s] = (char *)p[1] + (size_t)(s * d->n_k[0] * row) * cs_dtype_size(t->store);
         l->v[s] = (char *)p[2] + (size_t)(s * d->n_k[0] * row) * cs_dtype_size(t->store);
     }
-    return (cs_attn){.n_seq = d->n_seq, .n_heads = d->heads, .n_kv_heads = d->kv_heads, .head_dim = d->D, .q_start = l->start,
+    for (int h = 0; h < d->heads; h++)
+        l->slope[h] = pow(2, -(double)(h + 1) / 2);
+    return (cs_attn){.n_seq = d->n_seq, .alibi = d->flag & 2 ? l->slope : NULL, .window = d->H, .n_heads = d->heads, .n_kv_heads = d->kv_heads, .head_dim = d->D, .q_start = l->start,
                      .n_keys = d->n_k, .q = p[0], .ldq = d->heads * d->D + 3, .k = l->k, .v = l->v, .k_ld = k_ld, .k_head = k_head,
                      .scale = 1.5 / sqrt((double)d->D), .out = p[3], .ld_out = d->heads * d->D + 1, .lse = p[4]};
 }
@@ -92,12 +95,20 @@ static void test_attention(void **state)
         {.heads = 3, .kv_heads = 1, .D = 64, .n_seq = 2, .n_q = {200, 65}, .n_k = {200, 65}, .flag = 1},
         {.heads = 2, .kv_heads = 1, .D = 256, .n_seq = 1, .n_q = {97}, .n_k = {97}},
         {.heads = 4, .kv_heads = 4, .D = 50, .n_seq = 3, .n_q = {64, 48, 5}, .n_k = {64, 48, 5}},
+        {.heads = 5, .kv_heads = 5, .D = 16, .n_seq = 3, .n_q = {200, 33, 6}, .n_k = {200, 33, 6}, .flag = 2},
+        {.heads = 4, .kv_heads = 2, .D = 16, .n_seq = 3, .n_q = {300, 33, 6}, .n_k = {300, 33, 6}, .H = 1},
+        {.heads = 4, .kv_heads = 2, .D = 16, .n_seq = 2, .n_q = {300, 33}, .n_k = {300, 33}, .H = 7, .flag = 1},
+        {.heads = 3, .kv_heads = 1, .D = 34, .n_seq = 2, .n_q = {270, 150}, .n_k = {270, 150}, .H = 100},
+        {.heads = 6, .kv_heads = 6, .D = 8, .n_seq = 2, .n_q = {170, 150}, .n_k = {170, 150}, .H = 64, .flag = 2},
     };
     static const dims infer[] = {
         {.heads = 4, .kv_heads = 2, .D = 16, .n_seq = 4, .n_q = {1, 1, 1, 1}, .n_k = {300, 130, 5, 1}, .flag = 1},
         {.heads = 9, .kv_heads = 1, .D = 50, .n_seq = 3, .n_q = {1, 4, 2}, .n_k = {63, 65, 129}},
         {.heads = 2, .kv_heads = 2, .D = 64, .n_seq = 3, .n_q = {70, 1, 20}, .n_k = {200, 77, 100}, .flag = 1},
         {.heads = 2, .kv_heads = 1, .D = 256, .n_seq = 2, .n_q = {5, 1}, .n_k = {131, 64}},
+        {.heads = 6, .kv_heads = 2, .D = 16, .n_seq = 4, .n_q = {1, 3, 1, 1}, .n_k = {300, 130, 5, 1}, .flag = 3},
+        {.heads = 4, .kv_heads = 2, .D = 16, .n_seq = 4, .n_q = {1, 2, 1, 40}, .n_k = {300, 130, 5, 90}, .H = 66, .flag = 1},
+        {.heads = 4, .kv_heads = 4, .D = 16, .n_seq = 2, .n_q = {70, 1}, .n_k = {200, 90}, .H = 3, .flag = 2},
     };
     check_all(ops, 2, train, (int)(sizeof train / sizeof *train));
     check_all(ops, 1, infer, (int)(sizeof infer / sizeof *infer));

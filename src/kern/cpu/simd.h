@@ -299,4 +299,11 @@ static inline vf vzero(void)
     return vset1(0.0f);
 }
 
+/* 0, 1, 2, ... by lane. */
+static inline vf viota(void)
+{
+    static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return vload(lanes);
+}
+
 #endif

@@ -93,11 +93,26 @@ typedef struct attn_block {
     float max[BLOCK], sum[BLOCK], shrink[BLOCK];
 } attn_block;
 
+/* Biases the scores of the first `end` keys by distance and hides keys that lie before a query's window. */
+static void block_bias(attn_block *b, const cs_attn *a, int64_t h, int64_t r0, int64_t end, int64_t off)
+{
+    vf slope = vset1(a->alibi ? (float)a->alibi[h] : 0), query = viota() + vset1((float)(off + r0));
+    for (int64_t c = 0; c < end; c++) {
+        float *at = b->st + c * BLOCK + r0;
+        vf x = vfma(slope, vset1((float)c) - query, vload(at));
+        if (a->window > 0)
+            x = vfill_from(x, clamp(c + a->window - off - r0, 0, W), -INFINITY);
+        vstore(at, x);
+    }
+}
+
 /* Scores of nk keys into probabilities for the W queries from r0; updates their running maximum and sum. */
-static void block_softmax(attn_block *b, int64_t r0, int64_t nk, int64_t off)
+static void block_softmax(attn_block *b, const cs_attn *a, int64_t h, int64_t r0, int64_t nk, int64_t off)
 {
     int64_t end = clamp(off + r0 + W, 0, nk); /* keys that at least one of these queries sees */
     vf old = vload(b->max + r0), peak = old, sum = vzero();
+    if (a->alibi || a->window > 0)
+        block_bias(b, a, h, r0, end, off);
     for (int64_t c = 0; c < end; c++) {
         float *at = b->st + c * BLOCK + r0;
         vf x = vload(at);
@@ -124,15 +139,15 @@ static void block_softmax(attn_block *b, int64_t r0, int64_t nk, int64_t off)
 }
 
 /* Adds nk keys, already in b->k and b->v, to the block's output rows. */
-static void block_step(attn_block *b, int64_t D, int64_t nq, int64_t nk, int64_t off)
+static void block_step(attn_block *b, const cs_attn *a, int64_t h, int64_t nq, int64_t nk, int64_t off)
 {
-    int64_t P = round_up(D, W), wide = round_up(nq, W);
+    int64_t D = a->head_dim, P = round_up(D, W), wide = round_up(nq, W);
     for (int64_t c = 0; c < nk; c += ROWS) {
         int64_t lane = clamp(c - off, 0, wide) / W * W; /* queries before this vector see none of these keys */
         row_panel(wide - lane, D, b->k + c * P, P, 1, b->qt + lane, BLOCK, b->st + c * BLOCK + lane, BLOCK, false);
     }
     for (int64_t r0 = 0; r0 < wide; r0 += W)
-        block_softmax(b, r0, nk, off);
+        block_softmax(b, a, h, r0, nk, off);
     for (int64_t r = 0; r < nq; r += ROWS) {
         int64_t see = clamp(off + r + ROWS, 0, nk);
         if (see == 0)
@@ -143,6 +158,12 @@ static void block_step(attn_block *b, int64_t D, int64_t nq, int64_t nk, int64_t
                     vstore(b->o + i * P + j, vload(b->o + i * P + j) * vset1(b->shrink[i]));
         row_panel(P, see, b->st + r, 1, BLOCK, b->v, P, b->o + r * P, P, true);
     }
+}
+
+/* The block of keys in which the window of a query at position pos begins. */
+static int64_t first_key_block(const cs_attn *a, int64_t pos)
+{
+    return a->window > 0 && pos >= a->window ? (pos - a->window + 1) / BLOCK * BLOCK : 0;
 }
 
 /* Queries [q0, q0+nq) of sequence s, counted within the sequence. */
@@ -156,14 +177,14 @@ static void attn_query_block(const cs_attn *a, int64_t s, int64_t h, int64_t q0,
     memset(b.o, 0, (size_t)(round_up(nq, ROWS) * P) * sizeof *b.o);
     memset(b.st, 0, sizeof b.st);
     for (int64_t r = 0; r < BLOCK; r++) {
-        b.max[r] = -INFINITY;
+        b.max[r] = -FLT_MAX; /* finite: with a window, a block may hold no key for this query */
         b.sum[r] = 0;
     }
-    for (int64_t k0 = 0; k0 < n_see; k0 += BLOCK) {
+    for (int64_t k0 = first_key_block(a, pos0); k0 < n_see; k0 += BLOCK) {
         int64_t nk = n_see - k0 < BLOCK ? n_see - k0 : BLOCK, at = k0 * a->k_ld + g * a->k_head;
         unpack_rows(nk, D, (const S *)a->k[s] + at, a->k_ld, b.k);
         unpack_rows(nk, D, (const S *)a->v[s] + at, a->k_ld, b.v);
-        block_step(&b, D, nq, nk, pos0 - k0);
+        block_step(&b, a, h, nq, nk, pos0 - k0);
     }
     for (int64_t r = 0; r < nq; r++) {
         S *out = (S *)a->out + (row0 + r) * a->ld_out + h * D;
@@ -214,11 +235,14 @@ typedef struct decode_row {
     float max, sum;
 } decode_row;
 
-static void decode_step(decode_row *d, int64_t n, int64_t D, const S *k, const S *v, int64_t ld, float scale)
+/* back: how far key 0 lies before the query. */
+static void decode_step(decode_row *d, int64_t n, int64_t D, const S *k, const S *v, int64_t ld, float scale, float slope, int64_t back)
 {
     float p[DECODE_KEYS];
     decode_scores(n, D, d->q, k, ld, scale, p);
     vf peak = vset1(d->max), sum = vzero();
+    for (int64_t c = 0; slope != 0 && c < n; c += W)
+        vstore_part(p + c, vfma(vset1(slope), viota() + vset1((float)(c - back)), vload_part(p + c, n - c)), n - c);
     for (int64_t c = 0; c < n; c += W)
         peak = vmax(peak, vfill_from(vload_part(p + c, n - c), n - c, -INFINITY));
     float next = vmax_lane(peak);
@@ -247,10 +271,11 @@ static void attn_decode(const cs_attn *a, int64_t s, int64_t h0, int64_t n)
             rows[j].max = -INFINITY;
             rows[j].sum = 0;
         }
-        for (int64_t k0 = 0; k0 < n_see; k0 += DECODE_KEYS) {
+        for (int64_t k0 = a->window > 0 && n_see > a->window ? n_see - a->window : 0; k0 < n_see; k0 += DECODE_KEYS) {
             int64_t nk = n_see - k0 < DECODE_KEYS ? n_see - k0 : DECODE_KEYS, at = k0 * a->k_ld + g * a->k_head;
             for (int64_t j = 0; j < n; j++)
-                decode_step(&rows[j], nk, D, (const S *)a->k[s] + at, (const S *)a->v[s] + at, a->k_ld, (float)a->scale);
+                decode_step(&rows[j], nk, D, (const S *)a->k[s] + at, (const S *)a->v[s] + at, a->k_ld, (float)a->scale,
+                            a->alibi ? (float)a->alibi[h0 + j] : 0, n_see - 1 - k0);
         }
         for (int64_t j = 0; j < n; j++) {
             S *out = (S *)a->out + row * a->ld_out + (h0 + j) * D;

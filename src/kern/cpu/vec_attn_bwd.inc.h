@@ -58,10 +58,10 @@ static void load_queries(attn_bwd_block *b, const cs_attn_grad *g, int64_t h, in
 
 /* b->p and b->ds of the loaded blocks. Row r is filled to the end of the vector that holds its last visible key, and at least ROWS beyond
  * that key when the block goes on, with zeros for keys that it does not see. */
-static void pair_scores(attn_bwd_block *b, const cs_attn *a, const float *lse, const float *delta, int64_t nq, int64_t nk, int64_t off)
+static void pair_scores(attn_bwd_block *b, const cs_attn *a, int64_t h, const float *lse, const float *delta, int64_t nq, int64_t nk, int64_t off)
 {
     int64_t D = a->head_dim, P = round_up(D, W);
-    vf scale = vset1((float)a->scale);
+    vf scale = vset1((float)a->scale), slope = vset1(a->alibi ? (float)a->alibi[h] : 0);
     for (int64_t r = 0; r < nq; r += ROWS) {
         int64_t wide = round_up(clamp(off + r + ROWS, 0, nk), W);
         row_panel(wide, D, b->q + r * P, P, 1, b->kt, BLOCK, b->p + r * BLOCK, BLOCK, false);
@@ -70,9 +70,17 @@ static void pair_scores(attn_bwd_block *b, const cs_attn *a, const float *lse, c
     for (int64_t r = 0; r < nq; r++) {
         float *p = b->p + r * BLOCK, *ds = b->ds + r * BLOCK;
         int64_t see = clamp(off + r + 1, 0, nk), c = 0;
-        vf row_lse = vset1(lse[r]), row_delta = vset1(delta[r]);
+        int64_t hidden = a->window > 0 ? off + r + 1 - a->window : 0; /* keys before it lie outside the window */
+        vf row_lse = vset1(lse[r]), row_delta = vset1(delta[r]), back = viota() - vset1((float)(off + r));
         for (; c < see; c += W) {
-            vf e = vexp(vload(p + c) * scale - row_lse), d = e * (vload(ds + c) - row_delta) * scale;
+            vf x = vload(p + c) * scale - row_lse;
+            if (a->alibi)
+                x = vfma(slope, back + vset1((float)c), x);
+            vf e = vexp(x), d = e * (vload(ds + c) - row_delta) * scale;
+            if (c < hidden) {
+                e = vfill_first(e, hidden - c, 0);
+                d = vfill_first(d, hidden - c, 0);
+            }
             if (c + W > see) {
                 e = vfill_from(e, see - c, 0);
                 d = vfill_from(d, see - c, 0);
@@ -130,13 +138,13 @@ static void key_block(const cs_attn_grad *g, int64_t s, int64_t kv, int64_t k0, 
     memset(b.dk, 0, (size_t)(round_up(nk, ROWS) * P) * sizeof *b.dk);
     memset(b.dv, 0, (size_t)(round_up(nk, ROWS) * P) * sizeof *b.dv);
     for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
-        for (int64_t q0 = k0; q0 < n; q0 += BLOCK) {
+        for (int64_t q0 = k0; q0 < n && first_key_block(a, q0) <= k0; q0 += BLOCK) {
             int64_t nq = n - q0 < BLOCK ? n - q0 : BLOCK, row0 = first + q0;
             load_queries(&b, g, h, row0, nq);
-            pair_scores(&b, a, (const float *)a->lse + h * T + row0, (const float *)g->work + h * T + row0, nq, nk, q0 - k0);
+            pair_scores(&b, a, h, (const float *)a->lse + h * T + row0, (const float *)g->work + h * T + row0, nq, nk, q0 - k0);
             pair_dkv(&b, D, nq, nk, q0 - k0);
             if (with_dq)
-                pair_dq(&b, D, nq, nk, q0 - k0, k0 == 0, work_dq(g, h, row0));
+                pair_dq(&b, D, nq, nk, q0 - k0, k0 == first_key_block(a, q0), work_dq(g, h, row0));
         }
     }
     store_rows(nk, D, b.dk, (S *)g->dk + (first + k0) * g->ld_dkv + kv * D, g->ld_dkv);
@@ -164,11 +172,11 @@ static void query_block_dq(const cs_attn_grad *g, int64_t s, int64_t h, int64_t 
     memset(b.p, 0, sizeof b.p);
     memset(b.ds, 0, sizeof b.ds);
     load_queries(&b, g, h, row0, nq);
-    for (int64_t k0 = 0; k0 < q0 + nq; k0 += BLOCK) {
+    for (int64_t first = first_key_block(a, q0), k0 = first; k0 < q0 + nq; k0 += BLOCK) {
         int64_t nk = n - k0 < BLOCK ? n - k0 : BLOCK;
         load_keys(&b, a, s, kv, k0, nk);
-        pair_scores(&b, a, (const float *)a->lse + h * T + row0, (const float *)g->work + h * T + row0, nq, nk, q0 - k0);
-        pair_dq(&b, D, nq, nk, q0 - k0, k0 == 0, work_dq(g, h, row0));
+        pair_scores(&b, a, h, (const float *)a->lse + h * T + row0, (const float *)g->work + h * T + row0, nq, nk, q0 - k0);
+        pair_dq(&b, D, nq, nk, q0 - k0, k0 == first, work_dq(g, h, row0));
     }
     store_rows(nq, D, work_dq(g, h, row0), (S *)g->dq + row0 * g->ld_dq + h * D, g->ld_dq);
 }

@@ -82,6 +82,79 @@ static void rmsnorm_bwd(int64_t T, int64_t H, const void *dy_, const void *x_, c
     }
 }
 
+static void layernorm_fwd(int64_t T, int64_t H, const void *x_, const void *w_, const void *b_, double eps, void *y_, void *mean_, void *rstd_)
+{
+    const S *w = w_, *b = b_;
+#pragma omp parallel for schedule(static) if (T * H > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * H;
+        S *y = (S *)y_ + t * H;
+        vf sum = vzero(), sumsq = vzero();
+        for (int64_t c = 0; c < H; c += W)
+            sum += lds(x + c, H - c);
+        float mean = (float)((double)vsum(sum) / (double)H);
+        for (int64_t c = 0; c < H; c += W) {
+            vf d = vfill_from(lds(x + c, H - c) - vset1(mean), H - c, 0);
+            sumsq = vfma(d, d, sumsq);
+        }
+        float rstd = (float)(1.0 / sqrt((double)vsum(sumsq) / (double)H + eps));
+        ((float *)mean_)[t] = mean;
+        ((float *)rstd_)[t] = rstd;
+        for (int64_t c = 0; c < H; c += W) {
+            vf n = (lds(x + c, H - c) - vset1(mean)) * vset1(rstd);
+            sts(y + c, vfma(n, lds(w + c, H - c), lds(b + c, H - c)), H - c);
+        }
+    }
+}
+
+/* dw += sum over rows of dy * (x - mean) * rstd, db += sum of dy, by columns. */
+static void layernorm_dw(int64_t T, int64_t H, const S *dy, const S *x, const float *mean, const float *rstd, float *dw, float *db)
+{
+#pragma omp parallel for schedule(static) if (T * H > SMALL)
+    for (int64_t c0 = 0; c0 < H; c0 += COL_CHUNK) {
+        vf sum[COL_CHUNK / W], plain[COL_CHUNK / W];
+        for (int j = 0; j < COL_CHUNK / W; j++)
+            sum[j] = plain[j] = vzero();
+        for (int64_t t = 0; t < T; t++) {
+            vf r = vset1(rstd[t]), m = vset1(mean[t]);
+            for (int64_t j = 0, c = c0; j < COL_CHUNK / W && c < H; j++, c += W) {
+                vf d = lds(dy + t * H + c, H - c);
+                sum[j] = vfma(d * r, lds(x + t * H + c, H - c) - m, sum[j]);
+                plain[j] += d;
+            }
+        }
+        for (int64_t j = 0, c = c0; j < COL_CHUNK / W && c < H; j++, c += W) {
+            vstore_part(dw + c, vload_part(dw + c, H - c) + sum[j], H - c);
+            vstore_part(db + c, vload_part(db + c, H - c) + plain[j], H - c);
+        }
+    }
+}
+
+/* With n = (x - mean) * rstd, g = dy * w: dx = rstd * (g - mean(g) - n * mean(g*n)). */
+static void layernorm_bwd(int64_t T, int64_t H, const void *dy_, const void *x_, const void *w_, const void *mean_, const void *rstd_, void *dx_,
+                          void *dw, void *db)
+{
+    const float *mean = mean_, *rstd = rstd_;
+    const S *w = w_;
+    layernorm_dw(T, H, dy_, x_, mean, rstd, dw, db);
+#pragma omp parallel for schedule(static) if (T * H > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *dy = (const S *)dy_ + t * H, *x = (const S *)x_ + t * H;
+        S *dx = (S *)dx_ + t * H;
+        vf sum = vzero(), along = vzero(), m = vset1(mean[t]), r = vset1(rstd[t]);
+        for (int64_t c = 0; c < H; c += W) {
+            vf g = lds(dy + c, H - c) * lds(w + c, H - c);
+            sum += g;
+            along = vfma(g, (lds(x + c, H - c) - m) * r, along);
+        }
+        vf shift = vset1((float)((double)vsum(sum) / (double)H)), pull = vset1((float)((double)vsum(along) / (double)H));
+        for (int64_t c = 0; c < H; c += W) {
+            vf g = lds(dy + c, H - c) * lds(w + c, H - c), n = (lds(x + c, H - c) - m) * r;
+            sts(dx + c, r * (g - shift - n * pull), H - c);
+        }
+    }
+}
+
 static void rope(int64_t T, int64_t n_heads, int64_t D, void *x_, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,
                  int sign)
 {
@@ -133,6 +206,42 @@ static void swiglu_bwd(int64_t T, int64_t F, const void *dh_, const void *gu_, v
             sts(dgu + F + c, d * g * s, F - c);
             if (h != NULL)
                 sts(h + c, g * s * u, F - c);
+        }
+    }
+}
+
+/* The argument 2u of the sigmoid in gelu(x) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form, since (1 + tanh u)/2 = sigmoid(2u). */
+static inline vf gelu_argument(vf x)
+{
+    return vset1(1.5957691216057308f) * x * vfma(x * x, vset1(0.044715f), vset1(1.0f));
+}
+
+static void gelu_fwd(int64_t T, int64_t F, const void *x_, void *h_)
+{
+#pragma omp parallel for schedule(static) if (T * F > SMALL / 4)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * F;
+        S *h = (S *)h_ + t * F;
+        for (int64_t c = 0; c < F; c += W) {
+            vf v = lds(x + c, F - c);
+            sts(h + c, v * sigmoid(gelu_argument(v)), F - c);
+        }
+    }
+}
+
+/* With s = sigmoid(2u): gelu' = s + x s (1-s) 2u'. */
+static void gelu_bwd(int64_t T, int64_t F, const void *dh_, const void *x_, void *dx_, void *h_)
+{
+#pragma omp parallel for schedule(static) if (T * F > SMALL / 4)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * F, *dh = (const S *)dh_ + t * F;
+        S *dx = (S *)dx_ + t * F, *h = h_ == NULL ? NULL : (S *)h_ + t * F;
+        for (int64_t c = 0; c < F; c += W) {
+            vf v = lds(x + c, F - c), d = lds(dh + c, F - c), s = sigmoid(gelu_argument(v));
+            vf slope = vset1(1.5957691216057308f) * vfma(v * v, vset1(3 * 0.044715f), vset1(1.0f));
+            sts(dx + c, d * vfma(v * s * (vset1(1.0f) - s), slope, s), F - c);
+            if (h != NULL)
+                sts(h + c, v * s, F - c);
         }
     }
 }

@@ -10,15 +10,27 @@ static double dot(int64_t D, const S *a, const S *b)
     return sum;
 }
 
+/* Score of query head h for a key `back` positions before the query (0 = its own). */
+static double attn_score(const cs_attn *a, int64_t h, int64_t back, const S *q, const S *k)
+{
+    return a->scale * dot(a->head_dim, q, k) - (a->alibi ? a->alibi[h] * (double)back : 0);
+}
+
+/* First key that the query at position pos sees. */
+static int64_t attn_first_key(const cs_attn *a, int64_t pos)
+{
+    return a->window > 0 && pos >= a->window ? pos - a->window + 1 : 0;
+}
+
 static void attn_row(const cs_attn *a, int64_t s, int64_t row, int64_t h)
 {
     int64_t D = a->head_dim, g = h / (a->n_heads / a->n_kv_heads), n_rows = a->q_start[a->n_seq];
     int64_t n_see = a->n_keys[s] - (a->q_start[s + 1] - row) + 1;
     const S *q = (const S *)a->q + row * a->ldq + h * D;
     double max = -INFINITY, sum = 0, acc[MAX_HEAD_DIM] = {0};
-    for (int64_t p = 0; p < n_see; p++) {
+    for (int64_t p = attn_first_key(a, n_see - 1); p < n_see; p++) {
         const S *k = (const S *)a->k[s] + p * a->k_ld + g * a->k_head, *v = (const S *)a->v[s] + p * a->k_ld + g * a->k_head;
-        double score = a->scale * dot(D, q, k);
+        double score = attn_score(a, h, n_see - 1 - p, q, k);
         if (score > max) {
             double shrink = exp(max - score);
             for (int64_t i = 0; i < D; i++)
@@ -61,11 +73,11 @@ typedef struct attn_pair {
     double p, ds;
 } attn_pair;
 
-static attn_pair attn_pair_of(const cs_attn_grad *b, int64_t row, int64_t h, const S *k, const S *v)
+static attn_pair attn_pair_of(const cs_attn_grad *b, int64_t row, int64_t h, int64_t back, const S *k, const S *v)
 {
     const cs_attn *a = b->fwd;
     int64_t D = a->head_dim, n_rows = a->q_start[a->n_seq];
-    double score = a->scale * dot(D, (const S *)a->q + row * a->ldq + h * D, k);
+    double score = attn_score(a, h, back, (const S *)a->q + row * a->ldq + h * D, k);
     double p = exp(score - ((const A *)a->lse)[h * n_rows + row]);
     double dp = dot(D, (const S *)b->dout + row * b->ld_dout + h * D, v);
     return (attn_pair){p, a->scale * p * (dp - ((const double *)b->work)[h * n_rows + row])};
@@ -78,9 +90,9 @@ static void attn_dq_row(const cs_attn_grad *b, int64_t s, int64_t row, int64_t h
     ((double *)b->work)[h * n_rows + row] =
         dot(D, (const S *)b->dout + row * b->ld_dout + h * D, (const S *)a->out + row * a->ld_out + h * D);
     double dq[MAX_HEAD_DIM] = {0};
-    for (int64_t p = 0; p <= row - a->q_start[s]; p++) {
+    for (int64_t pos = row - a->q_start[s], p = attn_first_key(a, pos); p <= pos; p++) {
         const S *k = (const S *)a->k[s] + p * a->k_ld + g * a->k_head, *v = (const S *)a->v[s] + p * a->k_ld + g * a->k_head;
-        double ds = attn_pair_of(b, row, h, k, v).ds;
+        double ds = attn_pair_of(b, row, h, pos - p, k, v).ds;
         for (int64_t i = 0; i < D; i++)
             dq[i] += ds * ld(k[i]);
     }
@@ -96,8 +108,9 @@ static void attn_dkv_row(const cs_attn_grad *b, int64_t s, int64_t key, int64_t 
     const S *k = (const S *)a->k[s] + p * a->k_ld + g * a->k_head, *v = (const S *)a->v[s] + p * a->k_ld + g * a->k_head;
     double dk[MAX_HEAD_DIM] = {0}, dv[MAX_HEAD_DIM] = {0};
     for (int64_t h = g * group; h < (g + 1) * group; h++) {
-        for (int64_t row = key; row < a->q_start[s + 1]; row++) {
-            attn_pair w = attn_pair_of(b, row, h, k, v);
+        int64_t end = a->window > 0 && key + a->window < a->q_start[s + 1] ? key + a->window : a->q_start[s + 1];
+        for (int64_t row = key; row < end; row++) {
+            attn_pair w = attn_pair_of(b, row, h, row - key, k, v);
             const S *q = (const S *)a->q + row * a->ldq + h * D, *dout = (const S *)b->dout + row * b->ld_dout + h * D;
             for (int64_t i = 0; i < D; i++) {
                 dk[i] += w.ds * ld(q[i]);

@@ -73,6 +73,63 @@ static void rmsnorm_bwd(int64_t T, int64_t H, const void *dy_, const void *x_, c
     }
 }
 
+static void layernorm_fwd(int64_t T, int64_t H, const void *x_, const void *w_, const void *b_, double eps, void *y_, void *mean_, void *rstd_)
+{
+    const S *w = w_, *b = b_;
+#pragma omp parallel for if (T * H > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * H;
+        S *y = (S *)y_ + t * H;
+        double sum = 0, sumsq = 0;
+        for (int64_t c = 0; c < H; c++)
+            sum += ld(x[c]);
+        A mean = (A)(sum / (double)H);
+        for (int64_t c = 0; c < H; c++)
+            sumsq += (ld(x[c]) - mean) * (ld(x[c]) - mean);
+        A rstd = (A)(1.0 / sqrt(sumsq / (double)H + eps));
+        ((A *)mean_)[t] = mean;
+        ((A *)rstd_)[t] = rstd;
+        for (int64_t c = 0; c < H; c++)
+            y[c] = st((ld(x[c]) - mean) * rstd * ld(w[c]) + ld(b[c]));
+    }
+}
+
+/* With n = (x - mean) * rstd, g = dy * w: dw += dy * n, db += dy;  dx = rstd * (g - mean(g) - n * mean(g*n)). */
+static void layernorm_bwd(int64_t T, int64_t H, const void *dy_, const void *x_, const void *w_, const void *mean_, const void *rstd_, void *dx_,
+                          void *dw_, void *db_)
+{
+    const A *mean = mean_, *rstd = rstd_;
+    const S *w = w_;
+#pragma omp parallel for if (T * H > SMALL)
+    for (int64_t c0 = 0; c0 < H; c0 += COL_CHUNK) {
+        int64_t n = H - c0 < COL_CHUNK ? H - c0 : COL_CHUNK;
+        double sum[COL_CHUNK] = {0}, plain[COL_CHUNK] = {0};
+        for (int64_t t = 0; t < T; t++)
+            for (int64_t c = c0; c < c0 + n; c++) {
+                double dy = ld(((const S *)dy_)[t * H + c]);
+                sum[c - c0] += dy * (ld(((const S *)x_)[t * H + c]) - mean[t]) * rstd[t];
+                plain[c - c0] += dy;
+            }
+        for (int64_t c = 0; c < n; c++) {
+            ((A *)dw_)[c0 + c] = (A)(((A *)dw_)[c0 + c] + sum[c]);
+            ((A *)db_)[c0 + c] = (A)(((A *)db_)[c0 + c] + plain[c]);
+        }
+    }
+#pragma omp parallel for if (T * H > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *dy = (const S *)dy_ + t * H, *x = (const S *)x_ + t * H;
+        S *dx = (S *)dx_ + t * H;
+        double sum = 0, along = 0, m = mean[t], r = rstd[t];
+        for (int64_t c = 0; c < H; c++) {
+            double g = ld(dy[c]) * ld(w[c]);
+            sum += g;
+            along += g * (ld(x[c]) - m) * r;
+        }
+        for (int64_t c = 0; c < H; c++)
+            dx[c] = st(r * (ld(dy[c]) * ld(w[c]) - sum / (double)H - (ld(x[c]) - m) * r * (along / (double)H)));
+    }
+}
+
 static void rope(int64_t T, int64_t n_heads, int64_t D, void *x_, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,
                  int sign)
 {
@@ -115,6 +172,38 @@ static void swiglu_bwd(int64_t T, int64_t F, const void *dh_, const void *gu_, v
             dgu[F + c] = st(d * g * s);
             if (h != NULL)
                 h[c] = st(g * s * u);
+        }
+    }
+}
+
+#define GELU_RATE 0.79788456080286535588 /* sqrt(2/pi) */
+#define GELU_CUBE 0.044715
+
+static void gelu_fwd(int64_t T, int64_t F, const void *x_, void *h_)
+{
+#pragma omp parallel for if (T * F > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * F;
+        S *h = (S *)h_ + t * F;
+        for (int64_t c = 0; c < F; c++) {
+            double v = ld(x[c]);
+            h[c] = st(0.5 * v * (1 + tanh(GELU_RATE * (v + GELU_CUBE * v * v * v))));
+        }
+    }
+}
+
+/* With t = tanh(u(x)): gelu' = (1 + t)/2 + x (1 - t^2) u'(x) / 2. */
+static void gelu_bwd(int64_t T, int64_t F, const void *dh_, const void *x_, void *dx_, void *h_)
+{
+#pragma omp parallel for if (T * F > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const S *x = (const S *)x_ + t * F, *dh = (const S *)dh_ + t * F;
+        S *dx = (S *)dx_ + t * F, *h = h_ == NULL ? NULL : (S *)h_ + t * F;
+        for (int64_t c = 0; c < F; c++) {
+            double v = ld(x[c]), d = ld(dh[c]), th = tanh(GELU_RATE * (v + GELU_CUBE * v * v * v));
+            if (h != NULL)
+                h[c] = st(0.5 * v * (1 + th));
+            dx[c] = st(d * (0.5 * (1 + th) + 0.5 * v * (1 - th * th) * GELU_RATE * (1 + 3 * GELU_CUBE * v * v)));
         }
     }
 }
@@ -261,12 +350,16 @@ const cs_kernels REF_TABLE = {
     .bias_grad = bias_grad,
     .rmsnorm_fwd = rmsnorm_fwd,
     .rmsnorm_bwd = rmsnorm_bwd,
+    .layernorm_fwd = layernorm_fwd,
+    .layernorm_bwd = layernorm_bwd,
     .rope = rope,
     .attn_fwd = attn_fwd,
     .attn_bwd = attn_bwd,
     .attn_work_bytes = attn_work_bytes,
     .swiglu_fwd = swiglu_fwd,
     .swiglu_bwd = swiglu_bwd,
+    .gelu_fwd = gelu_fwd,
+    .gelu_bwd = gelu_bwd,
     .embed_fwd = embed_fwd,
     .embed_bwd = embed_bwd,
     .cross_entropy = cross_entropy,
