@@ -55,10 +55,13 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
 /* Elements [lo, hi) of the flat buffer `flat`, whose index 0 is element `base`, from the tensor that covers view v. */
 static void copy_range(const cs_st_tensor *t, const cs_param_view *v, void *flat, cs_dtype type, int64_t base, int64_t lo, int64_t hi)
 {
-    int64_t from = v->offset > lo ? v->offset : lo, to = v->offset + v->n < hi ? v->offset + v->n : hi;
-    if (from >= to)
-        return;
-    cs_cast(type, cs_flat_at(flat, type, from - base), t->dtype, t->data + (size_t)(from - v->offset) * cs_dtype_size(t->dtype), to - from);
+    for (int64_t i = 0; i < v->n_runs; i++) {
+        cs_param_run r = cs_param_view_run(v, i);
+        int64_t from = r.offset > lo ? r.offset : lo, to = r.offset + r.n < hi ? r.offset + r.n : hi;
+        if (from < to)
+            cs_cast(type, cs_flat_at(flat, type, from - base), t->dtype, t->data + (size_t)(r.at + from - r.offset) * cs_dtype_size(t->dtype),
+                    to - from);
+    }
 }
 
 static void fill_table(const cs_hf *hf, cs_param_table *t)
@@ -82,6 +85,7 @@ cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_ta
     cs_status s = cs_hf_init(&hf, dir, err);
     if (s != CS_OK)
         return as_ckpt(manifest, s, err);
+    hf.optional_prefix = spec->family->optional_prefix;
     s = cs_hf_check(&hf, spec, table, err);
     if (s == CS_OK)
         fill_table(&hf, table);

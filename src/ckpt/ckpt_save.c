@@ -207,11 +207,14 @@ static cs_status write_ranges(const saver *s, const char *name, const cs_st_plan
         const cs_st_entry *e = &plan->entry[i];
         cs_param_view v = cs_param_view_at(s->a->table, e->tag / (1 + N_KINDS));
         int k = (int)(e->tag % (1 + N_KINDS));
-        int64_t from = v.offset > lo ? v.offset : lo, to = v.offset + v.n < hi ? v.offset + v.n : hi;
         size_t size = cs_dtype_size(e->dtype);
-        if (from < to)
-            status = cs_writer_pwrite(&w, cs_flat_at(buf[k], e->dtype, from - base[k]), (size_t)(to - from) * size,
-                                      (int64_t)(e->offset + (size_t)(from - v.offset) * size), err);
+        for (int64_t j = 0; j < v.n_runs && status == CS_OK; j++) {
+            cs_param_run r = cs_param_view_run(&v, j);
+            int64_t from = r.offset > lo ? r.offset : lo, to = r.offset + r.n < hi ? r.offset + r.n : hi;
+            if (from < to)
+                status = cs_writer_pwrite(&w, cs_flat_at(buf[k], e->dtype, from - base[k]), (size_t)(to - from) * size,
+                                          (int64_t)(e->offset + (size_t)(r.at + from - r.offset) * size), err);
+        }
     }
     if (status == CS_OK)
         return cs_writer_commit(&w, err);

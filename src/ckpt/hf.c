@@ -152,7 +152,7 @@ void cs_hf_release(cs_hf *hf)
     *hf = (cs_hf){0};
 }
 
-const cs_st_tensor *cs_hf_find(const cs_hf *hf, const char *name, const cs_hf_shard **shard)
+static const cs_st_tensor *find_exact(const cs_hf *hf, const char *name, const cs_hf_shard **shard)
 {
     for (size_t i = 0; i < hf->n_shards; i++) {
         const cs_st_tensor *t = cs_safetensors_find(&hf->shard[i].st, name);
@@ -162,6 +162,13 @@ const cs_st_tensor *cs_hf_find(const cs_hf *hf, const char *name, const cs_hf_sh
             return t;
     }
     return NULL;
+}
+
+const cs_st_tensor *cs_hf_find(const cs_hf *hf, const char *name, const cs_hf_shard **shard)
+{
+    const cs_st_tensor *t = find_exact(hf, name, shard);
+    size_t n = hf->optional_prefix ? strlen(hf->optional_prefix) : 0;
+    return !t && n > 0 && strncmp(name, hf->optional_prefix, n) == 0 ? find_exact(hf, name + n, shard) : t;
 }
 
 size_t cs_hf_n_tensors(const cs_hf *hf)
@@ -211,7 +218,9 @@ static bool is_tied_copy(const cs_hf *hf, const cs_spec *spec, const cs_st_tenso
 static cs_status check_extra(const cs_hf *hf, const cs_spec *spec, const cs_hf_shard *shard, const cs_st_tensor *t, json_t *known, cs_error *err)
 {
     bool equal = false;
-    if (json_object_get(known, t->name) || ends_with(t->name, "rotary_emb.inv_freq"))
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", hf->optional_prefix ? hf->optional_prefix : "", t->name);
+    if (json_object_get(known, t->name) || json_object_get(known, full) || ends_with(t->name, "rotary_emb.inv_freq"))
         return CS_OK;
     if (!is_tied_copy(hf, spec, t, &equal))
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is none of a %s model with this config.json", shard->path, t->name, spec->family->name);

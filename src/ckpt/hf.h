@@ -15,6 +15,7 @@ typedef struct cs_hf_shard {
 typedef struct cs_hf {
     cs_hf_shard *shard;
     size_t n_shards;
+    const char *optional_prefix; /* beginning of tensor names that the files may lack (set by the opener, a family's); NULL = none */
 } cs_hf;
 
 /* dir/file into buf; CS_E_IO when it is too long. */

@@ -24,6 +24,7 @@ static cs_status open_folder(cs_source *src, const char *path, cs_error *err)
     CS_TRY(s);
     CS_TRY(cs_ckpt_read_spec(src->dir, &src->spec, err));
     CS_TRY(cs_hf_init(&src->hf, src->dir, err));
+    src->hf.optional_prefix = src->spec.family->optional_prefix;
     CS_TRY(make_table(src, err));
     return cs_hf_check(&src->hf, &src->spec, &src->table, err);
 }
@@ -71,7 +72,7 @@ static cs_llama2c_part l2c_part(const cs_source *src, const cs_param_view *v, in
         [CS_ROW_EMBED] = CS_L2C_EMBED, [CS_ROW_FINAL_NORM] = CS_L2C_FINAL_NORM, [CS_ROW_HEAD] = CS_L2C_HEAD};
     static const cs_llama2c_part in_layer[CS_ROW_PER_LAYER][CS_PARAM_MAX_PARTS] = {
         [CS_ROW_NORM1] = {CS_L2C_ATT_NORM}, [CS_ROW_QKV] = {CS_L2C_WQ, CS_L2C_WK, CS_L2C_WV}, [CS_ROW_OUT] = {CS_L2C_WO},
-        [CS_ROW_NORM2] = {CS_L2C_FFN_NORM}, [CS_ROW_GATE_UP] = {CS_L2C_W1, CS_L2C_W3},        [CS_ROW_DOWN] = {CS_L2C_W2}};
+        [CS_ROW_NORM2] = {CS_L2C_FFN_NORM}, [CS_ROW_UP] = {CS_L2C_W1, CS_L2C_W3},        [CS_ROW_DOWN] = {CS_L2C_W2}};
     int64_t row = v->param - src->table.row, part = 0;
     *layer = 0;
     if (row < CS_ROW_FIRST_LAYER)

@@ -18,7 +18,8 @@ void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tens
 
     cs_norm_forward(&b->norm1, ctx, x, n1, SAVED(norm1));
     cs_linear_forward(&b->qkv, ctx, n1, qkv);
-    cs_rope_forward(b->rope, ctx, query_and_key(b, qkv));
+    if (b->rope)
+        cs_rope_forward(b->rope, ctx, query_and_key(b, qkv));
     cs_attention_forward(&b->attention, ctx, qkv, att, SAVED(attention));
     cs_linear_forward(&b->out, ctx, att, r);
     cs_add(ctx, r, x);
@@ -44,7 +45,8 @@ void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_bl
     cs_linear_backward_weight(&b->out, ctx, dr, saved->attention.out);      /* forward: out(att) -> r, r += x */
     cs_linear_backward_input(&b->out, ctx, dr, datt);
     cs_attention_backward(&b->attention, ctx, datt, &saved->attention, dqkv); /* forward: attention(qkv) -> att */
-    cs_rope_backward(b->rope, ctx, query_and_key(b, dqkv));                 /* forward: rope(q, k) */
+    if (b->rope)
+        cs_rope_backward(b->rope, ctx, query_and_key(b, dqkv));             /* forward: rope(q, k) */
     cs_linear_backward_weight(&b->qkv, ctx, dqkv, saved->n1);               /* forward: qkv(n1) -> qkv */
     cs_linear_backward_input(&b->qkv, ctx, dqkv, dx);
     cs_norm_backward(&b->norm1, ctx, dx, &saved->norm1, dx);                /* forward: norm1(x) -> n1 */

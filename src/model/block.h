@@ -12,7 +12,7 @@ typedef struct cs_block {
     cs_linear qkv, out;
     cs_attention attention;
     cs_mlp mlp;
-    const cs_rope *rope;
+    const cs_rope *rope; /* NULL = positions by ALiBi */
 } cs_block;
 
 typedef struct cs_block_saved {

@@ -6,6 +6,7 @@
 #include "model/param.h"
 #include "nn/embed.h"
 #include "nn/loss.h"
+#include "nn/normhead.h"
 
 typedef struct cs_model_options {
     cs_kernels_request kernels; /* store type, isa, gemm */
@@ -25,9 +26,13 @@ typedef struct cs_model {
     const cs_mesh *mesh;
     double forward_s, backward_s; /* seconds spent so far; the owner may reset them */
     cs_rope rope;
+    double *alibi;    /* [n_heads] where positions are ALiBi's, else NULL */
     cs_embed embed;
+    cs_norm embed_norm; /* w NULL = none */
+    cs_norm_saved embed_norm_saved;
     cs_block *block;  /* [n_layers] */
     cs_norm final_norm;
+    cs_normhead norm_head; /* raw NULL = the head is used as it is */
     cs_loss loss;
     cs_block_saved *saved; /* [n_layers], used between forward and backward of one micro-batch */
     cs_arena perm, scratch, stash;

@@ -58,28 +58,43 @@ static void add_row(builder *b, int64_t index, bool present, int64_t layer, cons
     p->weight = (cs_weight){.dtype = t->prec.store, .rows = p->rows, .cols = p->cols, .ld = p->cols, .version = 1};
 }
 
-static void add_norm(builder *b, int64_t index, int64_t layer, cs_part part)
+static void add_norm(builder *b, int64_t index, int64_t layer, cs_part part, bool present)
 {
-    add_row(b, index, true, layer, (part_size[]){{part, b->spec->hidden}}, 1, 0, CS_INIT_ONES, 0, b->decay_norms);
+    const part_size size[] = {{part, b->spec->hidden}};
+    add_row(b, index, present, layer, size, 1, 0, CS_INIT_ONES, 0, b->decay_norms);
+    add_row(b, index + 1, present && b->spec->family->norm == CS_NORM_LAYER, layer, size, 1, 0, CS_INIT_ZEROS, 0, false);
+}
+
+static void add_qkv(builder *b, int64_t at, int64_t l)
+{
+    const cs_spec *s = b->spec;
+    int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    const part_size apart[] = {{CS_PART_Q, q}, {CS_PART_K, kv}, {CS_PART_V, kv}}, fused[] = {{CS_PART_QKV, q + 2 * kv}};
+    bool one = s->family->qkv != CS_QKV_SEPARATE;
+    add_row(b, at + CS_ROW_QKV, true, l, one ? fused : apart, one ? 1 : 3, s->hidden, CS_INIT_NORMAL, s->init_std, true);
+    add_row(b, at + CS_ROW_QKV_BIAS, s->bias_qkv, l, one ? fused : apart, one ? 1 : 3, 0, CS_INIT_ZEROS, 0, false);
+    if (s->family->qkv == CS_QKV_BY_HEAD)
+        for (int k = CS_ROW_QKV; k <= CS_ROW_QKV_BIAS; k++) {
+            b->t->row[at + k].group = s->n_heads / s->n_kv_heads;
+            b->t->row[at + k].head_rows = s->head_dim;
+        }
 }
 
 static void add_layer(builder *b, int64_t l)
 {
     const cs_spec *s = b->spec;
-    int64_t at = CS_ROW_FIRST_LAYER + l * CS_ROW_PER_LAYER;
-    int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    int64_t at = CS_ROW_FIRST_LAYER + l * CS_ROW_PER_LAYER, q = s->n_heads * s->head_dim;
     double std = s->init_std, out_std = s->init_std / sqrt(2.0 * (double)s->n_layers);
-    const part_size qkv[] = {{CS_PART_Q, q}, {CS_PART_K, kv}, {CS_PART_V, kv}};
-    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}},
-                    down[] = {{CS_PART_DOWN, s->hidden}};
-    add_norm(b, at + CS_ROW_NORM1, l, CS_PART_NORM1);
-    add_row(b, at + CS_ROW_QKV, true, l, qkv, 3, s->hidden, CS_INIT_NORMAL, std, true);
-    add_row(b, at + CS_ROW_QKV_BIAS, s->bias_qkv, l, qkv, 3, 0, CS_INIT_ZEROS, 0, false);
+    bool gated = s->family->act == CS_ACT_SWIGLU;
+    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}}, down[] = {{CS_PART_DOWN, s->hidden}};
+    const part_size *up = gated ? gate_up : gate_up + 1;
+    add_norm(b, at + CS_ROW_NORM1, l, CS_PART_NORM1, true);
+    add_qkv(b, at, l);
     add_row(b, at + CS_ROW_OUT, true, l, out, 1, q, CS_INIT_NORMAL, out_std, true);
     add_row(b, at + CS_ROW_OUT_BIAS, s->bias_out, l, out, 1, 0, CS_INIT_ZEROS, 0, false);
-    add_norm(b, at + CS_ROW_NORM2, l, CS_PART_NORM2);
-    add_row(b, at + CS_ROW_GATE_UP, true, l, gate_up, 2, s->hidden, CS_INIT_NORMAL, std, true);
-    add_row(b, at + CS_ROW_GATE_UP_BIAS, s->bias_mlp, l, gate_up, 2, 0, CS_INIT_ZEROS, 0, false);
+    add_norm(b, at + CS_ROW_NORM2, l, CS_PART_NORM2, true);
+    add_row(b, at + CS_ROW_UP, true, l, up, gated ? 2 : 1, s->hidden, CS_INIT_NORMAL, std, true);
+    add_row(b, at + CS_ROW_UP_BIAS, s->bias_mlp, l, up, gated ? 2 : 1, 0, CS_INIT_ZEROS, 0, false);
     add_row(b, at + CS_ROW_DOWN, true, l, down, 1, s->ffn, CS_INIT_NORMAL, out_std, true);
     add_row(b, at + CS_ROW_DOWN_BIAS, s->bias_mlp, l, down, 1, 0, CS_INIT_ZEROS, 0, false);
 }
@@ -89,15 +104,16 @@ cs_status cs_param_table_init(cs_param_table *t, const cs_spec *spec, cs_precisi
     int64_t n_rows = CS_ROW_FIRST_LAYER + spec->n_layers * CS_ROW_PER_LAYER;
     *t = (cs_param_table){.n_rows = n_rows, .prec = prec};
     builder b = {t, spec, arena, decay_norms, false};
+    const part_size embed[] = {{CS_PART_EMBED, spec->vocab_size}}, head[] = {{CS_PART_HEAD, spec->vocab_size}};
     t->row = cs_arena_calloc(arena, (size_t)n_rows, sizeof *t->row);
     if (!t->row)
         return cs_fail_nomem(err, (size_t)n_rows * sizeof *t->row, "the parameter table");
-    add_row(&b, CS_ROW_EMBED, true, 0, (part_size[]){{CS_PART_EMBED, spec->vocab_size}}, 1, spec->hidden, CS_INIT_NORMAL, spec->init_std, true);
+    add_row(&b, CS_ROW_EMBED, true, 0, embed, 1, spec->hidden, CS_INIT_NORMAL, spec->init_std, true);
+    add_norm(&b, CS_ROW_EMBED_NORM, 0, CS_PART_EMBED_NORM, spec->family->embed_norm);
     for (int64_t l = 0; l < spec->n_layers; l++)
         add_layer(&b, l);
-    add_norm(&b, CS_ROW_FINAL_NORM, 0, CS_PART_FINAL_NORM);
-    add_row(&b, CS_ROW_HEAD, !spec->tied_head, 0, (part_size[]){{CS_PART_HEAD, spec->vocab_size}}, 1, spec->hidden, CS_INIT_NORMAL, spec->init_std,
-            true);
+    add_norm(&b, CS_ROW_FINAL_NORM, 0, CS_PART_FINAL_NORM, true);
+    add_row(&b, CS_ROW_HEAD, !spec->tied_head, 0, head, 1, spec->hidden, CS_INIT_NORMAL, spec->init_std, true);
     return b.failed ? cs_fail_nomem(err, 256, "parameter names") : CS_OK;
 }
 
@@ -146,10 +162,11 @@ static void fill_view(cs_param_table *t, const cs_param_view *v, uint64_t seed)
 {
     const cs_param *p = v->param;
     uint64_t site = cs_rng_site(v->name);
+    int64_t run_n = v->n / v->n_runs;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < v->n; i++) {
         double value = p->init == CS_INIT_ONES ? 1.0 : p->init == CS_INIT_ZEROS ? 0.0 : p->init_std * cs_rng_normal(seed, site, (uint64_t)i);
-        int64_t at = v->offset + i;
+        int64_t at = cs_param_view_run(v, i / run_n).offset + i % run_n;
         if (t->master && t->master != t->store && at >= t->master_lo && at < t->master_hi)
             put_value(t->master, t->prec.master, at - t->master_lo, value);
         put_value(t->store, t->prec.store, at, value);
@@ -181,7 +198,20 @@ cs_param_view cs_param_view_at(const cs_param_table *t, int64_t i)
     for (int64_t j = 0; j < i; j++)
         v.offset += p->part[j].rows * p->cols;
     v.n = p->part[i].rows * p->cols;
+    v.n_runs = p->group > 0 ? p->rows / p->head_rows : 1;
     return v;
+}
+
+/* Head i of the file: key head i / (group + 2), there one of its query heads, its key or its value. */
+cs_param_run cs_param_view_run(const cs_param_view *v, int64_t i)
+{
+    const cs_param *p = v->param;
+    int64_t n = v->n / v->n_runs;
+    if (v->n_runs == 1)
+        return (cs_param_run){0, v->offset, n};
+    int64_t kv_heads = v->n_runs / (p->group + 2), g = i / (p->group + 2), k = i % (p->group + 2);
+    int64_t head = k < p->group ? g * p->group + k : kv_heads * p->group + (k - p->group) * kv_heads + g;
+    return (cs_param_run){i * n, v->offset + head * n, n};
 }
 
 void cs_param_touch(cs_param_table *t)

@@ -1,6 +1,7 @@
 /* The parameter table: the single truth about every parameter. Init, load, save, HF names, weight decay, gradient reduction, optimizer ranges
  * and the norm all read it; none re-derives it. Local tensors are views into flat buffers, each aligned to CS_PARAM_ALIGN elements; the gaps are
- * zero. Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows. */
+ * zero. Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows. Where
+ * a family's file has the rows of a tensor in another order (cs_qkv_layout), views say so in runs. */
 #ifndef CS_MODEL_PARAM_H
 #define CS_MODEL_PARAM_H
 
@@ -27,6 +28,7 @@ typedef struct cs_param {
     bool decay;       /* weight decay applies */
     cs_init_kind init;
     double init_std;
+    int64_t group, head_rows; /* CS_QKV_BY_HEAD: query heads per key head and rows per head; 0 = rows lie in the files as here */
     int64_t offset, n; /* elements in the flat buffers: [offset, offset+n) */
     cs_weight weight;  /* for the GEMMs of a 2-D parameter */
 } cs_param;
@@ -45,10 +47,12 @@ typedef struct cs_param_table {
 
 /* Rows of the table, as indices: per layer L the CS_ROW_PER_LAYER rows from cs_param_layer_row(L, 0). A part that the spec lacks (a
  * bias) has n == 0. */
-enum { CS_ROW_EMBED, CS_ROW_FINAL_NORM, CS_ROW_HEAD, CS_ROW_FIRST_LAYER };
+enum {
+    CS_ROW_EMBED, CS_ROW_EMBED_NORM, CS_ROW_EMBED_NORM_BIAS, CS_ROW_FINAL_NORM, CS_ROW_FINAL_NORM_BIAS, CS_ROW_HEAD, CS_ROW_FIRST_LAYER
+};
 typedef enum cs_layer_row {
-    CS_ROW_NORM1, CS_ROW_QKV, CS_ROW_QKV_BIAS, CS_ROW_OUT, CS_ROW_OUT_BIAS, CS_ROW_NORM2, CS_ROW_GATE_UP, CS_ROW_GATE_UP_BIAS, CS_ROW_DOWN,
-    CS_ROW_DOWN_BIAS, CS_ROW_PER_LAYER
+    CS_ROW_NORM1, CS_ROW_NORM1_BIAS, CS_ROW_QKV, CS_ROW_QKV_BIAS, CS_ROW_OUT, CS_ROW_OUT_BIAS, CS_ROW_NORM2, CS_ROW_NORM2_BIAS, CS_ROW_UP,
+    CS_ROW_UP_BIAS, CS_ROW_DOWN, CS_ROW_DOWN_BIAS, CS_ROW_PER_LAYER
 } cs_layer_row;
 
 /* Lays out the table of a model: rows, names, offsets; no buffers yet. `arena` owns rows and names. `decay_norms`: AscendSpeed's rule that RMSNorm
@@ -73,13 +77,23 @@ typedef struct cs_param_view {
     const char *name;
     int ndim;
     int64_t shape[2]; /* ndim entries */
-    int64_t offset, n; /* contiguous elements in the flat buffers */
+    int64_t offset, n; /* its elements in the flat buffers, in file order run by run */
+    int64_t n_runs;    /* > 1 only where the file has the rows in another order */
     const cs_param *param;
 } cs_param_view;
+
+/* Neighbours in the file that are neighbours in the flat buffers. */
+typedef struct cs_param_run {
+    int64_t at;     /* first element within the file's tensor */
+    int64_t offset; /* and in the flat buffers */
+    int64_t n;
+} cs_param_run;
 
 /* Number of HF tensors, and the i-th in file order. A tied head is not a tensor. */
 int64_t cs_param_n_views(const cs_param_table *t);
 cs_param_view cs_param_view_at(const cs_param_table *t, int64_t i);
+/* Run i of n_runs; runs are in file order, all of one length. */
+cs_param_run cs_param_view_run(const cs_param_view *v, int64_t i);
 
 /* Pointer to element `offset` of a flat buffer with element type `type`. */
 static inline void *cs_flat_at(void *flat, cs_dtype type, int64_t offset)

@@ -4,6 +4,15 @@
 #include <math.h>
 #include <string.h>
 
+void cs_alibi_slopes(int64_t n_heads, double *slope)
+{
+    int64_t n = 1;
+    while (2 * n <= n_heads)
+        n *= 2;
+    for (int64_t h = 0; h < n_heads; h++)
+        slope[h] = h < n ? exp2(-8.0 * (double)(h + 1) / (double)n) : exp2(-4.0 * (double)(2 * (h - n) + 1) / (double)n);
+}
+
 /* The kernel's arguments for keys and values inside qkv itself; pointer arrays in scratch. */
 static cs_attn describe(const cs_attention *att, const cs_ctx *ctx, cs_tensor qkv, cs_tensor out)
 {
@@ -20,7 +29,7 @@ static cs_attn describe(const cs_attention *att, const cs_ctx *ctx, cs_tensor qk
     }
     return (cs_attn){.n_seq = b->n_seq, .n_heads = att->n_heads, .n_kv_heads = att->n_kv_heads, .head_dim = d, .q_start = b->seq_start,
                      .n_keys = n_keys, .q = qkv.data, .ldq = qkv.ld, .k = k, .v = v, .k_ld = qkv.ld, .k_head = d,
-                     .scale = 1.0 / sqrt((double)d), .out = out.data, .ld_out = out.ld};
+                     .scale = 1.0 / sqrt((double)d), .alibi = att->alibi, .window = att->window, .out = out.data, .ld_out = out.ld};
 }
 
 /* Copies the new rows behind the cached ones and points the kernel at the cache. */

@@ -7,12 +7,18 @@
 typedef struct cs_attention {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t layer; /* index into the key-value cache */
+    const double *alibi; /* slope of each query head [n_heads]; NULL = none */
+    int64_t window;      /* positions that a query sees, 0 = all */
 } cs_attention;
 
 typedef struct cs_attention_saved {
     cs_tensor qkv, out; /* by reference, after rotation */
     void *lse;          /* A [n_heads, T] */
 } cs_attention_saved;
+
+/* Slopes of ALiBi for any number of heads, as the paper's code and BLOOM have them: powers of 2^(-8/n) for the largest power of two n that is not
+ * above n_heads, then every other power of 2^(-4/n). slope [n_heads]. */
+void cs_alibi_slopes(int64_t n_heads, double *slope);
 
 /* qkv S [T, (n_heads + 2 n_kv_heads) D] = q | k | v, rotated; out S [T, n_heads D], overwritten.
  * With ctx->kv the new keys and values are appended to the cache and all cached positions are seen; then saved must be NULL. */

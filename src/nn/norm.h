@@ -1,18 +1,22 @@
-/* RMSNorm over the columns: y = x / sqrt(mean(x^2) + eps) * w (Zhang & Sennrich 2019). T rows, H hidden. */
+/* Norms over the columns. RMSNorm: y = x / sqrt(mean(x^2) + eps) * w (Zhang & Sennrich 2019). LayerNorm: y = (x - mean) / sqrt(var + eps) * w + b
+ * (Ba et al. 2016). T rows, H hidden. */
 #ifndef CS_NN_NORM_H
 #define CS_NN_NORM_H
 
 #include "nn/ctx.h"
 
+typedef enum cs_norm_rule { CS_NORM_RMS, CS_NORM_LAYER } cs_norm_rule;
+
 typedef struct cs_norm {
-    const void *w; /* S [H] */
-    void *dw;      /* A [H], += in backward */
+    cs_norm_rule rule;
+    const void *w, *b; /* S [H]; b for LayerNorm only */
+    void *dw, *db;     /* A [H], += in backward */
     double eps;
 } cs_norm;
 
 typedef struct cs_norm_saved {
-    cs_tensor x; /* by reference */
-    void *rstd;  /* A [T] */
+    cs_tensor x;       /* by reference */
+    void *mean, *rstd; /* A [T]; mean for LayerNorm only */
 } cs_norm_saved;
 
 /* x, y: S [T, H] contiguous; y overwritten. saved NULL keeps nothing. */

@@ -76,6 +76,10 @@ typedef struct cs_kernels {
     /* dx overwritten, dw and db (A) [H] +=. dx may be the same memory as dy. */
     void (*layernorm_bwd)(int64_t T, int64_t H, const void *dy, const void *x, const void *w, const void *mean, const void *rstd, void *dx, void *dw,
                           void *db);
+    /* y[r] = x[r] / max(|x[r]|, 1e-12) for N rows of K; length (A) [N] gets the divisor. */
+    void (*unit_rows_fwd)(int64_t N, int64_t K, const void *x, void *y, void *length);
+    /* dx (A) [N,K] += (dy - y (y . dy)) / length, dy (A). */
+    void (*unit_rows_bwd)(int64_t N, int64_t K, const void *dy, const void *y, const void *length, void *dx);
     /* Rotates halves in place (HF rotate_half): n_heads heads of D at x + row*ldx + h*D by table row pos[row]; cos/sin (A) [max_pos, D/2].
      * sign +1 forward, -1 backward. */
     void (*rope)(int64_t T, int64_t n_heads, int64_t D, void *x, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,

@@ -84,7 +84,7 @@ static cs_model *make_model(const reference *r, const cs_kernels *table)
     if (!f->tied)
         put(t, &t->row[CS_ROW_HEAD], 0, f, CS_L2C_HEAD, 0);
     for (int64_t l = 0; l < f->n_layers; l++) {
-        const cs_param *qkv = cs_param_layer(t, l, CS_ROW_QKV), *gate_up = cs_param_layer(t, l, CS_ROW_GATE_UP);
+        const cs_param *qkv = cs_param_layer(t, l, CS_ROW_QKV), *gate_up = cs_param_layer(t, l, CS_ROW_UP);
         put(t, cs_param_layer(t, l, CS_ROW_NORM1), 0, f, CS_L2C_ATT_NORM, l);
         put(t, qkv, 0, f, CS_L2C_WQ, l);
         put(t, qkv, qkv->part[0].rows, f, CS_L2C_WK, l);

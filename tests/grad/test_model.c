@@ -91,6 +91,35 @@ static void test_grouped_biased_tied(void **state)
     check_every_parameter(&spec);
 }
 
+/* Every family as it is by default, and the options that change the arithmetic. */
+static void test_families(void **state)
+{
+    (void)state;
+    for (const cs_family *const *f = cs_families; *f; f++) {
+        for (int option = 0; option < 3; option++) {
+            cs_spec spec = (*f)->defaults;
+            spec.family = *f;
+            spec.vocab_size = 11;
+            spec.n_heads = 3;
+            spec.n_kv_heads = (*f)->qkv == CS_QKV_SEPARATE && option == 1 ? 1 : 3;
+            spec.head_dim = 4;
+            spec.hidden = 12;
+            spec.ffn = 9;
+            spec.n_layers = 2;
+            spec.max_pos = 16;
+            spec.init_std = 0.3;
+            spec.bos = spec.eos = spec.pad = -1;
+            spec.pos = option == 2 ? CS_POS_ALIBI : spec.pos;
+            spec.window = option == 1 ? 3 : 0;
+            spec.window_from = 1;
+            spec.norm_head = option == 2;
+            if (option == 1)
+                spec.rope_scaling = (cs_rope_scaling){CS_ROPE_LLAMA3, 8, 1, 4, 8};
+            check_every_parameter(&spec);
+        }
+    }
+}
+
 static void test_logits_of_rows(void **state)
 {
     (void)state;
@@ -158,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_grouped_biased_tied),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_logits_of_rows),
         cmocka_unit_test(test_micro_batches_add),
         cmocka_unit_test(test_no_allocation_after_first_step),

@@ -126,7 +126,7 @@ static void test_norm(void **state)
         rig_init(&g);
         int64_t H = widths[i], n = ROWS * H;
         double *w = randoms(&g, "w", H, 1), *dw = zeros(&g, H), *dx = zeros(&g, n);
-        norm_case c = {&g, {w, dw, 1e-5}, randoms(&g, "x", n, 0), zeros(&g, n), randoms(&g, "r", n, 0), H};
+        norm_case c = {&g, {.w = w, .dw = dw, .eps = 1e-5}, randoms(&g, "x", n, 0), zeros(&g, n), randoms(&g, "r", n, 0), H};
         cs_norm_saved saved;
         cs_norm_forward(&c.norm, &g.ctx, view(c.x, ROWS, H), view(c.y, ROWS, H), &saved);
         cs_norm_backward(&c.norm, &g.ctx, view(c.r, ROWS, H), &saved, view(dx, ROWS, H));
@@ -203,8 +203,8 @@ static void test_rope_and_attention(void **state)
         cs_error err;
         rig_init(&g);
         int64_t n = shapes[i][0], kv = shapes[i][1], D = shapes[i][2], width = (n + 2 * kv) * D;
-        attention_case c = {.g = &g, .att = {n, kv, D, 0}, .width = width, .out_width = n * D};
-        assert_int_equal(cs_rope_init(&c.rope, ROWS, D, 10000, g.ctx.prec, &g.perm, &err), CS_OK);
+        attention_case c = {.g = &g, .att = {.n_heads = n, .n_kv_heads = kv, .head_dim = D}, .width = width, .out_width = n * D};
+        assert_int_equal(cs_rope_init(&c.rope, ROWS, D, 10000, &(cs_rope_scaling){0}, g.ctx.prec, &g.perm, &err), CS_OK);
         c.qkv = randoms(&g, "qkv", ROWS * width, 0);
         c.work = zeros(&g, ROWS * width);
         c.out = zeros(&g, ROWS * n * D);
@@ -246,7 +246,7 @@ static void test_mlp(void **state)
     double *dw1 = zeros(&g, 2 * F * H), *dw2 = zeros(&g, H * F), *db1 = zeros(&g, 2 * F), *dx = zeros(&g, ROWS * H);
     cs_weight gu = {.data = w1, .dtype = CS_F64, .rows = 2 * F, .cols = H, .ld = H, .version = 1};
     cs_weight down = {.data = w2, .dtype = CS_F64, .rows = H, .cols = F, .ld = F, .version = 1};
-    mlp_case c = {&g, {{&gu, b1, dw1, db1}, {&down, NULL, dw2, NULL}, F}, randoms(&g, "x", ROWS * H, 0), zeros(&g, ROWS * H),
+    mlp_case c = {&g, {CS_ACT_SWIGLU, {&gu, b1, dw1, db1}, {&down, NULL, dw2, NULL}, F}, randoms(&g, "x", ROWS * H, 0), zeros(&g, ROWS * H),
                   randoms(&g, "r", ROWS * H, 0), H};
     cs_mlp_saved saved;
     cs_mlp_forward(&c.mlp, &g.ctx, view(c.x, ROWS, H), view(c.y, ROWS, H), &saved);

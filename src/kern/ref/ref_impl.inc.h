@@ -130,6 +130,37 @@ static void layernorm_bwd(int64_t T, int64_t H, const void *dy_, const void *x_,
     }
 }
 
+static void unit_rows_fwd(int64_t N, int64_t K, const void *x_, void *y_, void *length_)
+{
+#pragma omp parallel for if (N * K > SMALL)
+    for (int64_t r = 0; r < N; r++) {
+        const S *x = (const S *)x_ + r * K;
+        S *y = (S *)y_ + r * K;
+        double sum = 0;
+        for (int64_t c = 0; c < K; c++)
+            sum += ld(x[c]) * ld(x[c]);
+        double length = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
+        ((A *)length_)[r] = (A)length;
+        for (int64_t c = 0; c < K; c++)
+            y[c] = st(ld(x[c]) / length);
+    }
+}
+
+static void unit_rows_bwd(int64_t N, int64_t K, const void *dy_, const void *y_, const void *length_, void *dx_)
+{
+#pragma omp parallel for if (N * K > SMALL)
+    for (int64_t r = 0; r < N; r++) {
+        const A *dy = (const A *)dy_ + r * K;
+        const S *y = (const S *)y_ + r * K;
+        A *dx = (A *)dx_ + r * K;
+        double along = 0, length = ((const A *)length_)[r];
+        for (int64_t c = 0; c < K; c++)
+            along += ld(y[c]) * dy[c];
+        for (int64_t c = 0; c < K; c++)
+            dx[c] = (A)(dx[c] + (dy[c] - ld(y[c]) * along) / length);
+    }
+}
+
 static void rope(int64_t T, int64_t n_heads, int64_t D, void *x_, int64_t ldx, const int32_t *pos, const void *cos_table, const void *sin_table,
                  int sign)
 {
@@ -352,6 +383,8 @@ const cs_kernels REF_TABLE = {
     .rmsnorm_bwd = rmsnorm_bwd,
     .layernorm_fwd = layernorm_fwd,
     .layernorm_bwd = layernorm_bwd,
+    .unit_rows_fwd = unit_rows_fwd,
+    .unit_rows_bwd = unit_rows_bwd,
     .rope = rope,
     .attn_fwd = attn_fwd,
     .attn_bwd = attn_bwd,

@@ -1,23 +1,28 @@
-/* LLaMA and LLaMA 2: pre-norm decoder with RMSNorm, rotary positions, SwiGLU, optional grouped-query attention, no biases by default. */
+/* LLaMA 1, 2 and 3: pre-norm decoder with RMSNorm, rotary positions, SwiGLU, optional grouped-query attention, no biases by default. */
 #include "model/family/families.h"
 
+#include <stddef.h>
+
+#define AT(field) offsetof(cs_spec, field)
+
 static const char *const architectures[] = {"LlamaForCausalLM", "LLaMAForCausalLM", NULL};
+
+static const cs_config_row rows[] = {
+    {"num_key_value_heads", CS_CONFIG_INT, AT(n_kv_heads), CS_CONFIG_WRITE},
+    {"head_dim", CS_CONFIG_INT, AT(head_dim), CS_CONFIG_WRITE},
+    {"max_sequence_length", CS_CONFIG_INT, AT(max_pos), 0}, /* LLaMA 1 files */
+    {"max_position_embeddings", CS_CONFIG_INT, AT(max_pos), CS_CONFIG_WRITE},
+    {"attention_bias", CS_CONFIG_BOOL, AT(bias_qkv), CS_CONFIG_WRITE},
+    {"attention_bias", CS_CONFIG_BOOL, AT(bias_out), 0},
+    {"mlp_bias", CS_CONFIG_BOOL, AT(bias_mlp), CS_CONFIG_WRITE},
+    {0},
+};
 
 const cs_family cs_family_llama = {
     .name = "llama",
     .architectures = architectures,
-    .tensor = {
-        [CS_PART_EMBED] = "model.embed_tokens",
-        [CS_PART_NORM1] = "model.layers.%.input_layernorm",
-        [CS_PART_Q] = "model.layers.%.self_attn.q_proj",
-        [CS_PART_K] = "model.layers.%.self_attn.k_proj",
-        [CS_PART_V] = "model.layers.%.self_attn.v_proj",
-        [CS_PART_O] = "model.layers.%.self_attn.o_proj",
-        [CS_PART_NORM2] = "model.layers.%.post_attention_layernorm",
-        [CS_PART_GATE] = "model.layers.%.mlp.gate_proj",
-        [CS_PART_UP] = "model.layers.%.mlp.up_proj",
-        [CS_PART_DOWN] = "model.layers.%.mlp.down_proj",
-        [CS_PART_FINAL_NORM] = "model.norm",
-        [CS_PART_HEAD] = "lm_head",
-    },
+    .tensor = {CS_TENSORS_LLAMA},
+    .rows = {cs_config_llama_like, rows},
+    .fixed = cs_config_silu,
+    .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 2048},
 };
