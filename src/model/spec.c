@@ -203,9 +203,10 @@ cs_status cs_spec_check(const cs_spec *s, const char *name, cs_error *err)
          s->head_dim, &found, &status);
     need(s->window >= 0 && s->window_from >= 0, name, "sliding_window must be positive", s->window, &found, &status);
     need(s->max_pos > 0 && s->max_pos <= CS_LIMIT_POSITIONS, name, "max_position_embeddings must be from 1 to 2^26", s->max_pos, &found, &status);
-    if (!(s->norm_eps >= 0 && s->norm_eps < 1) || !(s->rope_theta > 1) || !isfinite(s->rope_theta) || !(s->init_std >= 0 && s->init_std < 100))
-        status = cs_fail_also(&found, CS_E_FORMAT, "%s: rms_norm_eps %g, rope_theta %g or initializer_range %g is out of range", name, s->norm_eps,
-                              s->rope_theta, s->init_std);
+    if (!(s->norm_eps >= 0 && s->norm_eps < 1) || !(s->init_std >= 0 && s->init_std < 100))
+        status = cs_fail_also(&found, CS_E_FORMAT, "%s: norm epsilon %g or initializer_range %g is out of range", name, s->norm_eps, s->init_std);
+    if (s->pos == CS_POS_ROPE && (!(s->rope_theta > 1) || !isfinite(s->rope_theta)))
+        status = cs_fail_also(&found, CS_E_FORMAT, "%s: rope_theta %g is out of range", name, s->rope_theta);
     if (status != CS_OK && err)
         *err = found;
     return status;

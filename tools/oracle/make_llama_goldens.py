@@ -222,4 +222,5 @@ def main():
         make_case(name, kw, 1000 * (i + 1), sys.argv[1])
 
 
-main()
+if __name__ == "__main__":
+    main()
