@@ -20,18 +20,23 @@ static void must(cs_status status, const cs_error *err)
         fail_msg("%s", err->msg);
 }
 
-static cs_model *make_model(const cs_kernels *table)
+static cs_model *make_model_at(const cs_kernels *table, cs_pos_kind pos, int64_t window)
 {
     cs_error err = {0};
     cs_model *m;
     cs_spec spec = {.family = &cs_family_llama, .vocab_size = V, .hidden = 24, .ffn = 37, .n_layers = 3, .n_heads = 4, .n_kv_heads = 2, .head_dim = 6,
                     .max_pos = MAX_POS, .norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.3, .bias_qkv = true, .bos = 1, .eos = -1, .pad = -1,
-                    .dtype = CS_F32};
+                    .pos = pos, .window = window, .window_from = 1, .dtype = CS_F32};
     cs_model_options opt = {.kernels = {table->store, "ref", "own"}, .n_pos = MAX_POS};
     must(cs_model_create(&spec, &opt, &m, &err), &err);
     m->k = table;
     cs_param_table_fill(&m->table, 5);
     return m;
+}
+
+static cs_model *make_model(const cs_kernels *table)
+{
+    return make_model_at(table, CS_POS_ROPE, 0);
 }
 
 static int32_t token(int64_t i)
@@ -45,12 +50,12 @@ static double at(const void *logits, cs_dtype type, int64_t i)
 }
 
 /* Two sequences of n[0] and n[1] positions, read in ragged pieces side by side, against one forward each. */
-static void check_cache(const cs_kernels *table)
+static void check_cache(const cs_kernels *table, cs_pos_kind pos, int64_t window)
 {
     static const int64_t n[2] = {331, 150}, piece[2][4] = {{1, 40, 7, 100}, {3, 1, 90, 1}}; /* cyclic; past the first block of the cache */
     static int32_t ids[2][400];
     cs_error err = {0};
-    cs_model *m = make_model(table);
+    cs_model *m = make_model_at(table, pos, window);
     cs_dtype acc = table->acc;
     size_t row_bytes = V * cs_dtype_size(acc);
     double bound = table->store == CS_F64 ? 1e-12 : table->store == CS_F32 ? 1e-5 : 0.2;
@@ -111,7 +116,11 @@ static void test_cache(void **state)
     (void)state;
     assert_in_range(n, 3, MAX_TABLES);
     for (int i = 0; i < n; i++)
-        check_cache(table[i]);
+        check_cache(table[i], CS_POS_ROPE, 0);
+    for (int i = 0; i < n; i++)
+        check_cache(table[i], CS_POS_ALIBI, 0);
+    for (int i = 0; i < n; i++)
+        check_cache(table[i], CS_POS_ROPE, 70);
 }
 
 enum { N_PROMPTS = 7, MAX_NEW = 40 };
