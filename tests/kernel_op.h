@@ -17,7 +17,7 @@
 #include "base/rng.h"
 #include "tensor/kernels.h"
 
-enum { MAX_ARRAY = 8, MAX_TABLE = 16, MAX_SEQ = 8 };
+enum { MAX_ARRAY = 8, MAX_TABLE = 32, MAX_SEQ = 8 };
 
 /* How an array is made: storage or accumulate type in [-1,1], accumulate type in [0.5,1.5], logits, ids below `range`, row weights, f64. */
 typedef enum kind { STORE, ACC, ACC_POS, LOGIT, ID, WEIGHT, F64 } kind;
@@ -45,7 +45,7 @@ typedef struct op {
 /* The tolerance table: normalised mean square error by the type of the result. */
 static double tolerance(cs_dtype t)
 {
-    return t == CS_F64 ? 1e-26 : t == CS_F32 ? 1e-12 : 1e-5;
+    return t == CS_F64 ? 1e-26 : t == CS_F32 ? 1e-12 : t == CS_F16 ? 1e-7 : 1e-5;
 }
 
 static cs_dtype array_dtype(const cs_kernels *k, kind kind)
@@ -82,6 +82,9 @@ static void put(void *p, cs_dtype t, int64_t i, double x)
     case CS_BF16:
         ((cs_bf16 *)p)[i] = cs_bf16_from_f32((float)x);
         break;
+    case CS_F16:
+        ((cs_f16 *)p)[i] = cs_f16_from_f32((float)x);
+        break;
     default:
         ((int32_t *)p)[i] = (int32_t)x;
     }
@@ -92,6 +95,7 @@ static double get(const void *p, cs_dtype t, int64_t i)
     return t == CS_F64    ? ((const double *)p)[i]
            : t == CS_F32  ? ((const float *)p)[i]
            : t == CS_BF16 ? cs_bf16_to_f32(((const cs_bf16 *)p)[i])
+           : t == CS_F16  ? cs_f16_to_f32(((const cs_f16 *)p)[i])
                           : ((const int32_t *)p)[i];
 }
 

@@ -10,7 +10,7 @@
 #include <cpuid.h>
 #endif
 
-enum { N_STORE = 2, N_LEVEL = 2, N_GEMM = 3 }; /* {f32, bf16} x {avx2, avx512} x gemm_names */
+enum { N_STORE = 3, N_LEVEL = 2, N_GEMM = 3 }; /* {f32, bf16, f16} x {avx2, avx512} x gemm_names */
 
 typedef struct table_set {
     cs_isa isa;
@@ -27,10 +27,13 @@ static const char *const level_names[N_LEVEL] = {"avx2", "avx512"};
 static void (*const vector_install[N_STORE][N_LEVEL])(cs_kernels *) = {
     {cs_cpu_install_f32_avx2, cs_cpu_install_f32_avx512},
     {cs_cpu_install_bf16_avx2, cs_cpu_install_bf16_avx512},
+    {cs_cpu_install_f16_avx2, cs_cpu_install_f16_avx512},
 };
+static const cs_dtype store_types[N_STORE] = {CS_F32, CS_BF16, CS_F16};
 static const char *const table_names[N_STORE][N_LEVEL][N_GEMM] = {
     {{"f32-avx2-own", NULL, "f32-avx2-onednn"}, {"f32-avx512-own", NULL, "f32-avx512-onednn"}},
     {{"bf16-avx2-own", NULL, "bf16-avx2-onednn"}, {"bf16-avx512-own", "bf16-avx512-own-f32", "bf16-avx512-onednn"}},
+    {{"f16-avx2-own", NULL, NULL}, {"f16-avx512-own", NULL, NULL}},
 };
 
 #if defined(__x86_64__)
@@ -66,7 +69,7 @@ cs_isa cs_cpu_detect(void)
 static void build_cpu_table(int store, int level, int gemm)
 {
     cs_kernels *t = &tables.cpu[store][level][gemm];
-    *t = store == 0 ? cs_ref_f32 : cs_ref_bf16;
+    *t = *cs_kernels_ref(store_types[store]);
     t->name = table_names[store][level][gemm];
     vector_install[store][level](t);
     cs_isa isa = level == 0 ? CS_ISA_AVX2 : tables.isa;
@@ -96,8 +99,9 @@ static const table_set *get_tables(void)
 
 const cs_kernels *cs_kernels_ref(cs_dtype store)
 {
-    CS_ASSERT(store == CS_F64 || store == CS_F32 || store == CS_BF16);
-    return store == CS_F64 ? &cs_ref_f64 : store == CS_F32 ? &cs_ref_f32 : &cs_ref_bf16;
+    CS_ASSERT(store <= CS_F16);
+    static const cs_kernels *const ref[] = {[CS_F64] = &cs_ref_f64, [CS_F32] = &cs_ref_f32, [CS_BF16] = &cs_ref_bf16, [CS_F16] = &cs_ref_f16};
+    return ref[store];
 }
 
 /* Level index of a request, -1 for the reference; `auto` takes the highest this CPU has. */
@@ -148,8 +152,8 @@ cs_status cs_kernels_select(const cs_kernels_request *req, const cs_kernels **ou
 {
     const table_set *set = get_tables();
     int level, gemm = 0;
-    if (req->store != CS_F64 && req->store != CS_F32 && req->store != CS_BF16)
-        return cs_fail(err, CS_E_USAGE, "no kernels for storage type %s: expected f64, f32 or bf16", cs_dtype_name(req->store));
+    if (req->store > CS_F16)
+        return cs_fail(err, CS_E_USAGE, "no kernels for storage type %s: expected f64, f32, bf16 or f16", cs_dtype_name(req->store));
     CS_TRY(find_level(set, req->isa, &level, err));
     if (level < 0 || req->store == CS_F64) {
         if (strcmp(req->gemm, "onednn") == 0)
@@ -159,7 +163,9 @@ cs_status cs_kernels_select(const cs_kernels_request *req, const cs_kernels **ou
             return cs_fail(err, CS_E_USAGE, "matrix products '%s': expected auto, own or onednn", req->gemm);
         *out = level < 0 ? cs_kernels_ref(req->store) : &set->f64;
     } else {
-        int store = req->store == CS_F32 ? 0 : 1;
+        int store = 0;
+        while (store_types[store] != req->store)
+            store++;
         CS_TRY(find_gemm(set, req->gemm, store, level, &gemm, err));
         *out = &set->cpu[store][level][gemm];
     }
@@ -177,8 +183,8 @@ const char *cs_kernels_cpu_isa(void)
 int cs_kernels_all(const cs_kernels **out, int max)
 {
     const table_set *set = get_tables();
-    const cs_kernels *all[4 + N_STORE * N_LEVEL * N_GEMM] = {&cs_ref_f64, &cs_ref_f32, &cs_ref_bf16};
-    int n = 3;
+    const cs_kernels *all[5 + N_STORE * N_LEVEL * N_GEMM] = {&cs_ref_f64, &cs_ref_f32, &cs_ref_bf16, &cs_ref_f16};
+    int n = 4;
     if (set->isa >= CS_ISA_AVX2)
         all[n++] = &set->f64;
     for (int i = 0; i < N_STORE * N_LEVEL * N_GEMM; i++)

@@ -155,7 +155,7 @@ static void put_value(void *flat, cs_dtype type, int64_t at, double value)
     else if (type == CS_F32)
         ((float *)flat)[at] = (float)value;
     else
-        ((cs_bf16 *)flat)[at] = cs_bf16_from_f32((float)value);
+        ((uint16_t *)flat)[at] = type == CS_F16 ? cs_f16_from_f32((float)value) : cs_bf16_from_f32((float)value);
 }
 
 static void fill_view(cs_param_table *t, const cs_param_view *v, uint64_t seed)

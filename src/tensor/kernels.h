@@ -1,5 +1,5 @@
 /* The kernel table: every arithmetic loop of the program behind a function pointer.
- * One table per store type S (f64, f32, bf16) with accumulate type A (f64 for f64, else f32). `kern/ref` fills all slots in
+ * One table per store type S (f64, f32, bf16, f16) with accumulate type A (f64 for f64, else f32). `kern/ref` fills all slots in
  * plain C and is the oracle; `kern/cpu` overrides slots. Chosen once, const afterwards.
  * Letters: T rows (tokens), H hidden, N out features, K in features, D head dim, V vocabulary, F ffn width. Pointers typed void*
  * hold S unless said; "A*" holds the accumulate type. Results never depend on the number of threads. Outputs never alias inputs unless said. */
@@ -122,7 +122,7 @@ typedef struct cs_kernels {
     void (*adamw)(int64_t n, void *p, void *m, void *v, const void *g, const cs_adamw *h, void *store);
 } cs_kernels;
 
-/* The complete reference table for a store type (f64, f32, bf16). */
+/* The complete reference table for a store type (f64, f32, bf16, f16). */
 const cs_kernels *cs_kernels_ref(cs_dtype store);
 
 /* How a table may be asked for. `isa`: "auto", "ref", "avx2", "avx512" (an ISA this CPU lacks: CS_E_USAGE). `gemm`: "auto" (a short

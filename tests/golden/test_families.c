@@ -21,7 +21,7 @@ static const char *const cases[] = {"llama_mha",    "llama_gqa",    "llama_bias_
                                     "baichuan2_13b", "bloom_3",      "bloom_5",         "bloom_40"};
 enum { N_CASES = sizeof cases / sizeof *cases, MAX_TABLES = 32 };
 
-/* Largest differences allowed. logits: absolute in f64 and f32, of the largest logit in bf16; grad: of a tensor's largest entry (the references are
+/* Largest differences allowed. logits: absolute in f64 and f32, of the largest logit in bf16 and f16; grad: of a tensor's largest entry (the references are
  * rounded to f32); sumsq, losses, norms: relative. */
 typedef struct bounds {
     double logits, loss, grad, sumsq, losses, norms;
@@ -34,6 +34,8 @@ static bounds bounds_of(cs_dtype store)
         return (bounds){1e-11, 1e-12, 1e-7, 1e-11, 1e-9, 1e-9};
     case CS_F32:
         return (bounds){1e-5, 1e-6, 1e-5, 1e-5, 1e-4, 1e-4};
+    case CS_F16:
+        return (bounds){0.005, 0.005, 0.03, 0.03, 0.002, 0.03};
     default:
         return (bounds){0.03, 0.03, 0.10, 0.10, 0.01, 0.10};
     }
@@ -172,7 +174,7 @@ static void check_logits(const golden *g, cs_model *m, const cs_batch *b, const 
         worst = fmax(worst, fabs(acc_at(logits, m->prec.acc, i) - entry(want, i)));
         largest = fmax(largest, fabs(entry(want, i)));
     }
-    if (m->prec.store == CS_BF16)
+    if (cs_dtype_size(m->prec.store) == 2)
         worst /= largest;
     if (!(worst <= bound))
         fail_msg("%s: logits differ by %g, allowed %g", where, worst, bound);
@@ -301,7 +303,7 @@ static void each(void (*check)(const golden *g, const cs_kernels *table))
         }
         golden_release(&g);
     }
-    assert_int_equal(seen, 1u << CS_F64 | 1u << CS_F32 | 1u << CS_BF16);
+    assert_int_equal(seen, 1u << CS_F64 | 1u << CS_F32 | 1u << CS_BF16 | 1u << CS_F16);
 }
 
 static void test_logits_loss_gradients(void **state)

@@ -32,7 +32,10 @@ typedef struct problem {
 
 static double get(const void *p, cs_dtype t, int64_t i)
 {
-    return t == CS_F64 ? ((const double *)p)[i] : t == CS_F32 ? ((const float *)p)[i] : cs_bf16_to_f32(((const cs_bf16 *)p)[i]);
+    return t == CS_F64   ? ((const double *)p)[i]
+           : t == CS_F32 ? ((const float *)p)[i]
+           : t == CS_F16 ? cs_f16_to_f32(((const cs_f16 *)p)[i])
+                         : cs_bf16_to_f32(((const cs_bf16 *)p)[i]);
 }
 
 static void put(void *p, cs_dtype t, int64_t i, double v)
@@ -41,6 +44,8 @@ static void put(void *p, cs_dtype t, int64_t i, double v)
         ((double *)p)[i] = v;
     else if (t == CS_F32)
         ((float *)p)[i] = (float)v;
+    else if (t == CS_F16)
+        ((cs_f16 *)p)[i] = cs_f16_from_f32((float)v);
     else
         ((cs_bf16 *)p)[i] = cs_bf16_from_f32((float)v);
 }
@@ -89,7 +94,7 @@ typedef struct mat {
 static void check(const problem *p, const char *what, int64_t m, int64_t n, int64_t len, mat a, mat b, const void *c, const void *before, int64_t ldc,
                   cs_dtype t, const void *bias, int beta)
 {
-    double eps = p->k->acc == CS_F64 ? 0x1p-52 : 0x1p-23, round = t == CS_F64 ? 0x1p-52 : t == CS_F32 ? 0x1p-23 : 0x1p-8;
+    double eps = p->k->acc == CS_F64 ? 0x1p-52 : 0x1p-23, round = t == CS_F64 ? 0x1p-52 : t == CS_F32 ? 0x1p-23 : t == CS_F16 ? 0x1p-11 : 0x1p-8;
     cs_dtype s = p->k->store;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < ldc && i * ldc + j < (m - 1) * ldc + n; j++) {
@@ -252,8 +257,8 @@ static void test_no_memory(void **state)
 static void test_choice(void **state)
 {
     (void)state;
-    static const cs_dtype types[] = {CS_F32, CS_BF16};
-    for (int i = 0; i < 2; i++) {
+    static const cs_dtype types[] = {CS_F32, CS_BF16, CS_F16};
+    for (int i = 0; i < 3; i++) {
         const cs_kernels *a, *b;
         const char *chosen, *again;
         cs_error err;

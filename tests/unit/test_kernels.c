@@ -348,13 +348,18 @@ static void test_rounding(void **state)
     enum { N = sizeof bits / sizeof *bits };
     for (int t = 0; t < n; t++) {
         float x[N];
-        cs_bf16 y[N];
+        uint16_t y[N];
+        bool half = tables[t]->store == CS_F16;
         memcpy(x, bits, sizeof x);
-        if (tables[t]->store != CS_BF16)
+        if (!half && tables[t]->store != CS_BF16)
             continue;
         tables[t]->from_acc(N, x, y);
-        for (int i = 0; i < N; i++)
-            assert_int_equal(y[i], cs_bf16_from_f32(x[i]));
+        for (int i = 0; i < N; i++) {
+            if (half && isnan(x[i])) /* any quiet NaN */
+                assert_true((y[i] & 0x7e00) == 0x7e00 && (y[i] & 0x7c00) == 0x7c00);
+            else
+                assert_int_equal(y[i], half ? cs_f16_from_f32(x[i]) : cs_bf16_from_f32(x[i]));
+        }
     }
 }
 
@@ -389,7 +394,7 @@ static void test_select(void **state)
     cs_error err = {0};
     const cs_kernels *k = NULL;
     const char *gemm = NULL;
-    for (cs_dtype t = CS_F64; t <= CS_BF16; t++) {
+    for (cs_dtype t = CS_F64; t <= CS_F16; t++) {
         cs_kernels_request own = {t, "auto", "own"}, ref = {t, "ref", "auto"}, isa = {t, "sse9", "auto"}, product = {t, "auto", "mkl"};
         assert_int_equal(cs_kernels_select(&own, &k, &gemm, &err), CS_OK);
         assert_int_equal(k->store, t);
@@ -399,8 +404,8 @@ static void test_select(void **state)
         assert_int_equal(cs_kernels_select(&isa, &k, NULL, &err), CS_E_USAGE);
         assert_int_equal(cs_kernels_select(&product, &k, NULL, &err), CS_E_USAGE);
     }
-    cs_kernels_request half = {CS_F16, "auto", "auto"};
-    assert_int_equal(cs_kernels_select(&half, &k, NULL, &err), CS_E_USAGE);
+    cs_kernels_request number = {CS_I32, "auto", "auto"};
+    assert_int_equal(cs_kernels_select(&number, &k, NULL, &err), CS_E_USAGE);
 }
 
 /* The f64 table with wider vectors forms the same sums: bit for bit. */

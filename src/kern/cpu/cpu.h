@@ -1,5 +1,5 @@
 /* Private to kern/: what select.c asks of the CPU kernels. Each install function sets slots of a table that starts as a copy of the
- * reference table of its store type (f32 or bf16) and leaves the other slots alone. */
+ * reference table of its store type (f32, bf16 or f16) and leaves the other slots alone. */
 #ifndef CS_KERN_CPU_H
 #define CS_KERN_CPU_H
 
@@ -16,7 +16,7 @@ typedef enum cs_isa {
 /* What this CPU (and its operating system) can run. */
 cs_isa cs_cpu_detect(void);
 
-/* Sets gemm_fwd, gemm_dgrad, gemm_wgrad and weight_release of `table` (table->store says f32 or bf16) for code up to `isa`.
+/* Sets gemm_fwd, gemm_dgrad, gemm_wgrad and weight_release of `table` (table->store says which type) for code up to `isa`.
  * gemm: "own" (on a CPU with bf16 dot products: those), "own-f32" (bf16 in memory, f32 arithmetic, where "own" is the other) or
  * "onednn". Returns false, table untouched, when this build or `isa` has no such product. */
 bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);
@@ -30,6 +30,8 @@ void cs_cpu_install_f32_avx2(cs_kernels *table);
 void cs_cpu_install_f32_avx512(cs_kernels *table);
 void cs_cpu_install_bf16_avx2(cs_kernels *table);
 void cs_cpu_install_bf16_avx512(cs_kernels *table);
+void cs_cpu_install_f16_avx2(cs_kernels *table);
+void cs_cpu_install_f16_avx512(cs_kernels *table);
 
 /* The reference product in f64 compiled with wider vectors: same sums, same bits. No-op in a build for another CPU. */
 void cs_cpu_install_f64_avx2(cs_kernels *table);

@@ -13,6 +13,8 @@ static const cs_gemm_ops *find_ops(cs_dtype store, cs_isa isa, const char *gemm)
 {
 #if defined(__x86_64__)
     bool f32 = store == CS_F32;
+    if (store == CS_F16)
+        return strcmp(gemm, "own") != 0 || isa < CS_ISA_AVX2 ? NULL : isa == CS_ISA_AVX2 ? &cs_gemm_f16_avx2 : &cs_gemm_f16_avx512;
     if (strcmp(gemm, "own") == 0 && isa == CS_ISA_AVX2)
         return f32 ? &cs_gemm_f32_avx2 : &cs_gemm_bf16_avx2;
     if (strcmp(gemm, "own") == 0 && isa == CS_ISA_AVX512)
@@ -23,7 +25,7 @@ static const cs_gemm_ops *find_ops(cs_dtype store, cs_isa isa, const char *gemm)
         return &cs_gemm_bf16_avx512;
 #endif
 #ifdef CS_HAVE_DNNL
-    if (strcmp(gemm, "onednn") == 0)
+    if (strcmp(gemm, "onednn") == 0 && store != CS_F16)
         return cs_gemm_dnnl(store, isa);
 #endif
     (void)store, (void)isa;

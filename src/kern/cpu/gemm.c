@@ -10,7 +10,7 @@
 #include <omp.h>
 
 enum {
-    NC = 1024,             /* most columns of a block of C; bounds the f32 scratch of bf16 results */
+    NC = 1024,             /* most columns of a block of C; bounds the f32 scratch of 16-bit results */
     NC_SHARED = 2048,      /* columns of the shared B block of wgrad */
     PACK_STEP = 64,        /* inner elements packed at a time from columns, so that their cache lines stay in L1 */
     SERIAL_FLOPS = 200000, /* below this a parallel region costs more than it saves */
@@ -36,7 +36,7 @@ typedef struct product {
 typedef struct slice {
     uint32_t *a;    /* packed A block */
     uint32_t *wide; /* one B panel block widened */
-    float *c;       /* f32 scratch of a bf16 result */
+    float *c;       /* f32 scratch of a 16-bit result */
 } slice;
 
 typedef struct range {
@@ -185,7 +185,7 @@ typedef struct step {
     int pw;
 } step;
 
-/* C(i, j) of mr x nr gets the sum over one K block. `scratch` (row stride lds) holds the f32 sums of a bf16 result between blocks. */
+/* C(i, j) of mr x nr gets the sum over one K block. `scratch` (row stride lds) holds the f32 sums of a 16-bit result between blocks. */
 static void do_tile(const product *p, const step *s, const uint32_t *a, const uint32_t *b, int64_t i, int64_t j, int mr, int nr, float *scratch,
                     int64_t lds)
 {
@@ -198,7 +198,7 @@ static void do_tile(const product *p, const step *s, const uint32_t *a, const ui
         g->start(mr, nr, p->bias ? element(p->bias, j, g->store) : NULL, y, p->ldc, p->c_dtype, p->beta, c, ldc);
     (s->stream ? g->tile_stream : g->tile)(s->words, a, s->pw, b, c, ldc, mr, nr, add);
     if (s->last && !direct)
-        g->round(mr, nr, c, ldc, (cs_bf16 *)y, p->ldc);
+        g->round(mr, nr, c, ldc, (uint16_t *)y, p->ldc);
 }
 
 /* --- large products ------------------------------------------------------------------------------------------------------------- */

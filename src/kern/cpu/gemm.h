@@ -9,10 +9,10 @@
 
 #include "kern/cpu/cpu.h"
 
-/* Packed panels are made of 32-bit words: an f32 value, or a pair of bf16 that are neighbours along K (the lower k in the low half).
+/* Packed panels are made of 32-bit words: an f32 value, or a pair of bf16 or f16 that are neighbours along K (the lower k in the low half).
  * A panel of width pw holds words [k][pw]. */
 typedef struct cs_gemm_kind {
-    cs_dtype store;        /* type of x, W, dy: CS_F32 or CS_BF16 */
+    cs_dtype store;        /* type of x, W, dy: CS_F32, CS_BF16 or CS_F16 */
     bool a_pairs, b_pairs; /* the panels of A, of B hold pairs */
     int mr, nr;            /* rows and columns of C that the micro-kernel holds in registers */
     int64_t kc, mc;        /* block of K (elements, even) and of M */
@@ -30,8 +30,8 @@ typedef struct cs_gemm_kind {
     void (*widen)(int64_t words, const uint32_t *src, uint32_t *dst);
     /* c = bias + (beta ? y : 0) as f32; bias (store type) may be NULL; y of type y_dtype; c may be y. */
     void (*start)(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc);
-    /* y = c rounded to bf16. */
-    void (*round)(int mr, int nr, const float *c, int64_t ldc, cs_bf16 *y, int64_t ldy);
+    /* y = c rounded to the 16-bit store type. */
+    void (*round)(int mr, int nr, const float *c, int64_t ldc, uint16_t *y, int64_t ldy);
 } cs_gemm_kind;
 
 enum { CS_GEMM_MAX_TILE = 14 * 32 }; /* largest mr * nr */
@@ -55,6 +55,7 @@ typedef struct cs_gemm_ops {
 
 extern const cs_gemm_ops cs_gemm_f32_avx2, cs_gemm_f32_avx512;
 extern const cs_gemm_ops cs_gemm_bf16_avx2, cs_gemm_bf16_avx512; /* bf16 in memory, f32 arithmetic */
+extern const cs_gemm_ops cs_gemm_f16_avx2, cs_gemm_f16_avx512;   /* f16 in memory, f32 arithmetic */
 extern const cs_gemm_ops cs_gemm_bf16_dot;                       /* vdpbf16ps */
 #ifdef CS_HAVE_DNNL
 /* NULL when oneDNN has no fast product of this type for `isa`. */

@@ -6,7 +6,7 @@
 
 enum { MR = 6, NR = 16, AHEAD = 4096 };
 
-typedef enum b_form { B_CACHED, B_STREAM, B_STREAM_PAIRS } b_form;
+typedef enum b_form { B_CACHED, B_STREAM, B_STREAM_PAIRS, B_STREAM_HALVES } b_form; /* PAIRS: of bf16; HALVES: pairs of f16 */
 
 /* Lanes [0, n) set, n <= 8. */
 static __m256i lane_mask(int n)
@@ -44,6 +44,13 @@ CS_GEMM_INLINE void add_products(const int mr, __m256 acc[MR][2], const float *a
     }
 }
 
+/* The low halves of 8 words as f16. */
+CS_GEMM_INLINE __m256 half_to_f32(__m256i w)
+{
+    w = _mm256_and_si256(w, _mm256_set1_epi32(0xffff));
+    return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+
 CS_GEMM_INLINE void body(const int mr, const b_form form, int64_t words, const float *a, int pw, const uint32_t *b, float *c, int64_t ldc, int nr,
                          bool add)
 {
@@ -51,13 +58,18 @@ CS_GEMM_INLINE void body(const int mr, const b_form form, int64_t words, const f
     const __m256i high = _mm256_set1_epi32((int)0xffff0000u);
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = _mm256_setzero_ps();
-    for (int64_t k = 0; k < words; k += form == B_STREAM_PAIRS ? 2 : 1, b += NR) {
+    for (int64_t k = 0; k < words; k += form >= B_STREAM_PAIRS ? 2 : 1, b += NR) {
         if (form != B_CACHED)
             _mm_prefetch((const char *)b + AHEAD, _MM_HINT_NTA);
         if (form == B_STREAM_PAIRS) {
             __m256i w0 = _mm256_loadu_si256((const __m256i *)b), w1 = _mm256_loadu_si256((const __m256i *)(b + 8));
             add_products(mr, acc, a, _mm256_castsi256_ps(_mm256_slli_epi32(w0, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(w1, 16)));
             add_products(mr, acc, a + pw, _mm256_castsi256_ps(_mm256_and_si256(w0, high)), _mm256_castsi256_ps(_mm256_and_si256(w1, high)));
+            a += 2 * pw;
+        } else if (form == B_STREAM_HALVES) {
+            __m256i w0 = _mm256_loadu_si256((const __m256i *)b), w1 = _mm256_loadu_si256((const __m256i *)(b + 8));
+            add_products(mr, acc, a, half_to_f32(w0), half_to_f32(w1));
+            add_products(mr, acc, a + pw, half_to_f32(_mm256_srli_epi32(w0, 16)), half_to_f32(_mm256_srli_epi32(w1, 16)));
             a += 2 * pw;
         } else {
             add_products(mr, acc, a, _mm256_loadu_ps((const float *)b), _mm256_loadu_ps((const float *)b + 8));
@@ -95,6 +107,11 @@ static void tile_stream(int64_t words, const uint32_t *a, int pw, const uint32_t
 static void tile_stream_pairs(int64_t words, const uint32_t *a, int pw, const uint32_t *b, float *c, int64_t ldc, int mr, int nr, bool add)
 {
     by_height(B_STREAM_PAIRS, words, a, pw, b, c, ldc, mr, nr, add);
+}
+
+static void tile_stream_halves(int64_t words, const uint32_t *a, int pw, const uint32_t *b, float *c, int64_t ldc, int mr, int nr, bool add)
+{
+    by_height(B_STREAM_HALVES, words, a, pw, b, c, ldc, mr, nr, add);
 }
 
 /* r[i] lane j <-> r[j] lane i. */
@@ -157,22 +174,38 @@ static void pack_rows_pairs(int64_t k, int n, const void *src, int64_t ld, int p
         dst[k / 2 * pw + i] = i < n ? s[i * ld + k - 1] : 0;
 }
 
-/* Rows of bf16 widened to f32, padded to an even number of words. */
-static void pack_rows_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+/* 8 values of bf16 or f16 as f32 bits. */
+CS_GEMM_INLINE __m256i widen_eight(cs_dtype store, const uint16_t *p)
 {
-    const cs_bf16 *s = src;
+    __m128i h = _mm_loadu_si128((const __m128i *)p);
+    return store == CS_F16 ? _mm256_castps_si256(_mm256_cvtph_ps(h)) : _mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16);
+}
+
+/* Rows of a 16-bit type widened to f32, padded to an even number of words. */
+CS_GEMM_INLINE void pack_rows_wide(cs_dtype store, int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    const uint16_t *s = src;
     int64_t w = 0;
     for (; w + 8 <= k; w += 8)
         for (int i0 = 0; i0 < pw; i0 += 8) {
             __m256i r[8];
             for (int i = 0; i < 8; i++)
-                r[i] = i0 + i < n ? _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(s + (i0 + i) * ld + w))), 16)
-                                  : _mm256_setzero_si256();
+                r[i] = i0 + i < n ? widen_eight(store, s + (i0 + i) * ld + w) : _mm256_setzero_si256();
             store_block(r, 8, i0, pw, dst + w * pw);
         }
     for (; w < k + (k & 1); w++)
         for (int i = 0; i < pw; i++)
-            dst[w * pw + i] = i < n && w < k ? (uint32_t)s[i * ld + w] << 16 : 0;
+            dst[w * pw + i] = i < n && w < k ? widen_bits(store, s[i * ld + w]) : 0;
+}
+
+static void pack_rows_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    pack_rows_wide(CS_BF16, k, n, src, ld, pw, dst);
+}
+
+static void pack_rows_halves(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    pack_rows_wide(CS_F16, k, n, src, ld, pw, dst);
 }
 
 static void pack_cols_a(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
@@ -190,7 +223,13 @@ static void pack_cols_b(int64_t k, int n, const void *src, int64_t ld, int pw, u
 static void pack_cols_a_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
     (void)pw;
-    pack_cols_widen(k, n, src, ld, MR, dst);
+    pack_cols_widen(CS_BF16, k, n, src, ld, MR, dst);
+}
+
+static void pack_cols_a_halves(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    (void)pw;
+    pack_cols_widen(CS_F16, k, n, src, ld, MR, dst);
 }
 
 static void pack_cols_b_pairs(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
@@ -202,6 +241,17 @@ static void pack_cols_b_pairs(int64_t k, int n, const void *src, int64_t ld, int
 static void widen(int64_t words, const uint32_t *src, uint32_t *dst)
 {
     widen_panel(words, src, dst, NR);
+}
+
+/* Pairs of f16 to two rows of f32. */
+static void widen_halves(int64_t words, const uint32_t *src, uint32_t *dst)
+{
+    for (int64_t i = 0; i < words; i++, src += NR, dst += 2 * NR)
+        for (int j = 0; j < NR; j += 8) {
+            __m256i w = _mm256_loadu_si256((const __m256i *)(src + j));
+            _mm256_storeu_ps((float *)dst + j, half_to_f32(w));
+            _mm256_storeu_ps((float *)dst + NR + j, half_to_f32(_mm256_srli_epi32(w, 16)));
+        }
 }
 
 static void start_f32(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc)
@@ -219,6 +269,16 @@ static void round_bf16(int mr, int nr, const float *c, int64_t ldc, cs_bf16 *y, 
     round_tile(mr, nr, c, ldc, y, ldy);
 }
 
+static void start_f16(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc)
+{
+    start_tile(mr, nr, bias, y, ldy, y_dtype, beta, c, ldc, CS_F16);
+}
+
+static void round_f16(int mr, int nr, const float *c, int64_t ldc, cs_f16 *y, int64_t ldy)
+{
+    round_tile_f16(mr, nr, c, ldc, y, ldy);
+}
+
 /* Blocks for a 256 KiB second-level cache. */
 static const cs_gemm_kind kind_f32 = {
     .store = CS_F32, .mr = MR, .nr = NR, .kc = 256, .mc = 120,
@@ -232,6 +292,13 @@ static const cs_gemm_kind kind_bf16 = {
     .tile = tile, .tile_stream = tile_stream_pairs,
     .pack_a_rows = pack_rows_widen, .pack_a_cols = pack_cols_a_widen, .pack_b_rows = pack_rows_pairs, .pack_b_cols = pack_cols_b_pairs,
     .widen = widen, .start = start_bf16, .round = round_bf16,
+};
+
+static const cs_gemm_kind kind_f16 = {
+    .store = CS_F16, .b_pairs = true, .mr = MR, .nr = NR, .kc = 256, .mc = 120,
+    .tile = tile, .tile_stream = tile_stream_halves,
+    .pack_a_rows = pack_rows_halves, .pack_a_cols = pack_cols_a_halves, .pack_b_rows = pack_rows_pairs, .pack_b_cols = pack_cols_b_pairs,
+    .widen = widen_halves, .start = start_f16, .round = round_f16,
 };
 
 static void fwd_f32(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
@@ -264,6 +331,22 @@ static void wgrad_bf16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t 
     cs_gemm_run_wgrad(&kind_bf16, T, N, K, dy, ldy, x, ldx, dw);
 }
 
+static void fwd_f16(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
+{
+    cs_gemm_run_fwd(&kind_f16, T, x, ldx, w, bias, y, ldy, y_dtype, beta);
+}
+
+static void dgrad_f16(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
+{
+    cs_gemm_run_dgrad(&kind_f16, T, dy, ldy, w, dx, ldx, beta);
+}
+
+static void wgrad_f16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
+{
+    cs_gemm_run_wgrad(&kind_f16, T, N, K, dy, ldy, x, ldx, dw);
+}
+
+const cs_gemm_ops cs_gemm_f16_avx2 = {fwd_f16, dgrad_f16, wgrad_f16, cs_gemm_run_release};
 const cs_gemm_ops cs_gemm_f32_avx2 = {fwd_f32, dgrad_f32, wgrad_f32, cs_gemm_run_release};
 const cs_gemm_ops cs_gemm_bf16_avx2 = {fwd_bf16, dgrad_bf16, wgrad_bf16, cs_gemm_run_release};
 #endif

@@ -6,7 +6,7 @@
 
 enum { MR = 14, NR = 32 };
 
-typedef enum b_form { B_CACHED, B_STREAM, B_STREAM_PAIRS } b_form;
+typedef enum b_form { B_CACHED, B_STREAM, B_STREAM_PAIRS, B_STREAM_HALVES } b_form; /* PAIRS: of bf16; HALVES: pairs of f16 */
 
 CS_GEMM_INLINE void body(const int mr, const b_form form, int64_t words, const float *a, int pw, const uint32_t *b, float *c, int64_t ldc, int nr,
                          bool add)
@@ -18,7 +18,21 @@ CS_GEMM_INLINE void body(const int mr, const b_form form, int64_t words, const f
         _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);
         _mm_prefetch((const char *)(c + i * ldc + 16), _MM_HINT_T0);
     }
-    if (form == B_STREAM_PAIRS) {
+    if (form == B_STREAM_HALVES) {
+        for (int64_t k = 0; k < words; k += 2, a += 2 * pw, b += NR) {
+            _mm_prefetch((const char *)b + CS_GEMM_AHEAD, _MM_HINT_NTA);
+            _mm_prefetch((const char *)b + CS_GEMM_AHEAD + 64, _MM_HINT_NTA);
+            __m512i w0 = _mm512_loadu_si512(b), w1 = _mm512_loadu_si512(b + 16);
+            __m512 e0 = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w0)), e1 = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w1));
+            __m512 o0 = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(w0, 16)));
+            __m512 o1 = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(w1, 16)));
+            for (int i = 0; i < mr; i++) {
+                __m512 ae = _mm512_set1_ps(a[i]), ao = _mm512_set1_ps(a[pw + i]);
+                acc[i][0] = _mm512_fmadd_ps(ao, o0, _mm512_fmadd_ps(ae, e0, acc[i][0]));
+                acc[i][1] = _mm512_fmadd_ps(ao, o1, _mm512_fmadd_ps(ae, e1, acc[i][1]));
+            }
+        }
+    } else if (form == B_STREAM_PAIRS) {
         const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
         for (int64_t k = 0; k < words; k += 2, a += 2 * pw, b += NR) {
             _mm_prefetch((const char *)b + CS_GEMM_AHEAD, _MM_HINT_NTA);
@@ -87,6 +101,11 @@ static void tile_stream_pairs(int64_t words, const uint32_t *a, int pw, const ui
     by_height(B_STREAM_PAIRS, words, a, pw, b, c, ldc, mr, nr, add);
 }
 
+static void tile_stream_halves(int64_t words, const uint32_t *a, int pw, const uint32_t *b, float *c, int64_t ldc, int mr, int nr, bool add)
+{
+    by_height(B_STREAM_HALVES, words, a, pw, b, c, ldc, mr, nr, add);
+}
+
 static void pack_rows(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
     pack_rows_words_avx512(k, n, src, ld * 4, pw, dst);
@@ -106,13 +125,24 @@ static void pack_cols_b(int64_t k, int n, const void *src, int64_t ld, int pw, u
 
 static void pack_rows_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
-    pack_rows_widen_avx512(k, n, src, ld, pw, dst);
+    pack_rows_widen_avx512(CS_BF16, k, n, src, ld, pw, dst);
 }
 
 static void pack_cols_a_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
     (void)pw;
-    pack_cols_widen(k, n, src, ld, MR, dst);
+    pack_cols_widen(CS_BF16, k, n, src, ld, MR, dst);
+}
+
+static void pack_rows_halves(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    pack_rows_widen_avx512(CS_F16, k, n, src, ld, pw, dst);
+}
+
+static void pack_cols_a_halves(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    (void)pw;
+    pack_cols_widen(CS_F16, k, n, src, ld, MR, dst);
 }
 
 static void pack_rows_b_pairs(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
@@ -131,6 +161,17 @@ static void widen(int64_t words, const uint32_t *src, uint32_t *dst)
     widen_panel(words, src, dst, NR);
 }
 
+/* Pairs of f16 to two rows of f32. */
+static void widen_halves(int64_t words, const uint32_t *src, uint32_t *dst)
+{
+    for (int64_t i = 0; i < words; i++, src += NR, dst += 2 * NR)
+        for (int j = 0; j < NR; j += 16) {
+            __m512i w = _mm512_loadu_si512(src + j);
+            _mm512_storeu_ps(dst + j, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)));
+            _mm512_storeu_ps(dst + NR + j, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(w, 16))));
+        }
+}
+
 static void start_f32(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc)
 {
     start_tile(mr, nr, bias, y, ldy, y_dtype, beta, c, ldc, CS_F32);
@@ -146,6 +187,16 @@ static void round_bf16(int mr, int nr, const float *c, int64_t ldc, cs_bf16 *y, 
     round_tile(mr, nr, c, ldc, y, ldy);
 }
 
+static void start_f16(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc)
+{
+    start_tile(mr, nr, bias, y, ldy, y_dtype, beta, c, ldc, CS_F16);
+}
+
+static void round_f16(int mr, int nr, const float *c, int64_t ldc, cs_f16 *y, int64_t ldy)
+{
+    round_tile_f16(mr, nr, c, ldc, y, ldy);
+}
+
 static const cs_gemm_kind kind_f32 = {
     .store = CS_F32, .mr = MR, .nr = NR, .kc = 768, .mc = 168,
     .tile = tile, .tile_stream = tile_stream,
@@ -158,6 +209,13 @@ static const cs_gemm_kind kind_bf16 = {
     .tile = tile, .tile_stream = tile_stream_pairs,
     .pack_a_rows = pack_rows_widen, .pack_a_cols = pack_cols_a_widen, .pack_b_rows = pack_rows_b_pairs, .pack_b_cols = pack_cols_b_pairs,
     .widen = widen, .start = start_bf16, .round = round_bf16,
+};
+
+static const cs_gemm_kind kind_f16 = {
+    .store = CS_F16, .b_pairs = true, .mr = MR, .nr = NR, .kc = 768, .mc = 168,
+    .tile = tile, .tile_stream = tile_stream_halves,
+    .pack_a_rows = pack_rows_halves, .pack_a_cols = pack_cols_a_halves, .pack_b_rows = pack_rows_b_pairs, .pack_b_cols = pack_cols_b_pairs,
+    .widen = widen_halves, .start = start_f16, .round = round_f16,
 };
 
 static void fwd_f32(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
@@ -190,6 +248,22 @@ static void wgrad_bf16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t 
     cs_gemm_run_wgrad(&kind_bf16, T, N, K, dy, ldy, x, ldx, dw);
 }
 
+static void fwd_f16(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
+{
+    cs_gemm_run_fwd(&kind_f16, T, x, ldx, w, bias, y, ldy, y_dtype, beta);
+}
+
+static void dgrad_f16(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
+{
+    cs_gemm_run_dgrad(&kind_f16, T, dy, ldy, w, dx, ldx, beta);
+}
+
+static void wgrad_f16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
+{
+    cs_gemm_run_wgrad(&kind_f16, T, N, K, dy, ldy, x, ldx, dw);
+}
+
+const cs_gemm_ops cs_gemm_f16_avx512 = {fwd_f16, dgrad_f16, wgrad_f16, cs_gemm_run_release};
 const cs_gemm_ops cs_gemm_f32_avx512 = {fwd_f32, dgrad_f32, wgrad_f32, cs_gemm_run_release};
 const cs_gemm_ops cs_gemm_bf16_avx512 = {fwd_bf16, dgrad_bf16, wgrad_bf16, cs_gemm_run_release};
 #endif

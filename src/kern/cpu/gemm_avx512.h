@@ -84,7 +84,7 @@ CS_GEMM_INLINE void pack_rows_words_avx512(int64_t words, int n, const void *src
     }
 }
 
-/* Rows of bf16 as pairs. */
+/* Rows of a 16-bit type as pairs. */
 CS_GEMM_INLINE void pack_rows_pairs_avx512(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
     const cs_bf16 *s = src;
@@ -93,18 +93,23 @@ CS_GEMM_INLINE void pack_rows_pairs_avx512(int64_t k, int n, const void *src, in
         dst[k / 2 * pw + i] = i < n ? s[i * ld + k - 1] : 0;
 }
 
-/* Rows of bf16 widened to f32, padded to an even number of words. */
-CS_GEMM_INLINE void pack_rows_widen_avx512(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+/* 16 values of bf16 or f16 as f32 bits. */
+CS_GEMM_INLINE __m512i widen_avx512(cs_dtype store, __m256i h)
 {
-    const cs_bf16 *s = src;
+    return store == CS_F16 ? _mm512_castps_si512(_mm512_cvtph_ps(h)) : _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+}
+
+/* Rows of a 16-bit type widened to f32, padded to an even number of words. */
+CS_GEMM_INLINE void pack_rows_widen_avx512(cs_dtype store, int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    const uint16_t *s = src;
     for (int64_t w = 0; w < k; w += 16) {
         int valid = k - w < 16 ? (int)(k - w) : 16;
         __mmask16 mask = valid == 16 ? (__mmask16)0xffff : (__mmask16)((1u << valid) - 1);
         for (int i0 = 0; i0 < pw; i0 += 16) {
             __m512i r[16];
             for (int i = 0; i < 16; i++)
-                r[i] = i0 + i < n ? _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, s + (i0 + i) * ld + w)), 16)
-                                  : _mm512_setzero_si512();
+                r[i] = i0 + i < n ? widen_avx512(store, _mm256_maskz_loadu_epi16(mask, s + (i0 + i) * ld + w)) : _mm512_setzero_si512();
             store_block_avx512(r, valid, i0, pw, dst + w * pw);
         }
     }

@@ -29,7 +29,7 @@ CS_GEMM_INLINE void pack_cols_f32(int64_t k, int n, const void *src, int64_t ld,
     }
 }
 
-/* Two bf16 rows of the source interleave to one row of pairs. */
+/* Two rows of a 16-bit type interleave to one row of pairs. */
 CS_GEMM_INLINE void pack_cols_pairs(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
 {
     const cs_bf16 *s = src;
@@ -47,18 +47,29 @@ CS_GEMM_INLINE void pack_cols_pairs(int64_t k, int n, const void *src, int64_t l
         dst[j] = j < n ? s[j] : 0;
 }
 
-/* bf16 rows become rows of f32, padded to an even number of them. */
-CS_GEMM_INLINE void pack_cols_widen(int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+/* The f32 bits of a bf16 or f16. */
+CS_GEMM_INLINE uint32_t widen_bits(cs_dtype store, uint16_t h)
 {
-    const cs_bf16 *s = src;
+    uint32_t u = (uint32_t)h << 16;
+    if (store == CS_F16) {
+        float f = cs_f16_to_f32(h);
+        memcpy(&u, &f, 4);
+    }
+    return u;
+}
+
+/* Rows of a 16-bit type become rows of f32, padded to an even number of them. */
+CS_GEMM_INLINE void pack_cols_widen(cs_dtype store, int64_t k, int n, const void *src, int64_t ld, int pw, uint32_t *dst)
+{
+    const uint16_t *s = src;
     for (int64_t i = 0; i < k; i++, s += ld, dst += pw)
         for (int j = 0; j < pw; j++)
-            dst[j] = j < n ? (uint32_t)s[j] << 16 : 0;
+            dst[j] = j < n ? widen_bits(store, s[j]) : 0;
     for (int j = 0; (k & 1) && j < pw; j++)
         dst[j] = 0;
 }
 
-/* Pairs to two rows of f32. */
+/* Pairs of bf16 to two rows of f32. */
 CS_GEMM_INLINE void widen_panel(int64_t words, const uint32_t *src, uint32_t *dst, int pw)
 {
     for (int64_t i = 0; i < words; i++, src += pw, dst += 2 * pw)
@@ -68,6 +79,11 @@ CS_GEMM_INLINE void widen_panel(int64_t words, const uint32_t *src, uint32_t *ds
         }
 }
 
+CS_GEMM_INLINE float load_as_f32(cs_dtype type, const void *p, int64_t i)
+{
+    return type == CS_F32 ? ((const float *)p)[i] : type == CS_F16 ? cs_f16_to_f32(((const cs_f16 *)p)[i]) : cs_bf16_to_f32(((const cs_bf16 *)p)[i]);
+}
+
 CS_GEMM_INLINE void start_tile(int mr, int nr, const void *bias, const void *y, int64_t ldy, cs_dtype y_dtype, int beta, float *c, int64_t ldc,
                                cs_dtype store)
 {
@@ -75,9 +91,9 @@ CS_GEMM_INLINE void start_tile(int mr, int nr, const void *bias, const void *y, 
         for (int j = 0; j < nr; j++) {
             float v = 0;
             if (bias)
-                v = store == CS_F32 ? ((const float *)bias)[j] : cs_bf16_to_f32(((const cs_bf16 *)bias)[j]);
+                v = load_as_f32(store, bias, j);
             if (beta)
-                v += y_dtype == CS_F32 ? ((const float *)y)[i * ldy + j] : cs_bf16_to_f32(((const cs_bf16 *)y)[i * ldy + j]);
+                v += load_as_f32(y_dtype, y, i * ldy + j);
             c[i * ldc + j] = v;
         }
 }
@@ -90,6 +106,13 @@ CS_GEMM_INLINE void round_tile(int mr, int nr, const float *c, int64_t ldc, cs_b
             uint32_t r = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
             y[i * ldy + j] = (cs_bf16)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40 : r);
         }
+}
+
+CS_GEMM_INLINE void round_tile_f16(int mr, int nr, const float *c, int64_t ldc, cs_f16 *y, int64_t ldy)
+{
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++)
+            y[i * ldy + j] = cs_f16_from_f32(c[i * ldc + j]);
 }
 
 #endif

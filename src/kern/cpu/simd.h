@@ -65,6 +65,21 @@ static inline void vstore_bf16_part(cs_bf16 *p, vf x, int64_t m)
         _mm256_mask_storeu_epi16(p, first_lanes(m), _mm512_cvtepi32_epi16(r));
 }
 
+static inline vf vload_f16_part(const cs_f16 *p, int64_t m)
+{
+    return _mm512_cvtph_ps(m >= W ? _mm256_loadu_si256((const __m256i *)(const void *)p) : _mm256_maskz_loadu_epi16(first_lanes(m), p));
+}
+
+/* Round to nearest even; too large becomes infinity. */
+static inline void vstore_f16_part(cs_f16 *p, vf x, int64_t m)
+{
+    __m256i h = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    if (m >= W)
+        _mm256_storeu_si256((__m256i *)(void *)p, h);
+    else
+        _mm256_mask_storeu_epi16(p, first_lanes(m), h);
+}
+
 static inline vf vfma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
@@ -191,6 +206,26 @@ static inline void vstore_bf16_part(cs_bf16 *p, vf x, int64_t m)
     __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
     r = _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
     __m128i h = _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+    if (m >= W)
+        _mm_storeu_si128((__m128i *)(void *)p, h);
+    else
+        memcpy(p, &h, (size_t)m * sizeof *p);
+}
+
+static inline vf vload_f16_part(const cs_f16 *p, int64_t m)
+{
+    __m128i h = _mm_setzero_si128();
+    if (m >= W)
+        h = _mm_loadu_si128((const __m128i *)(const void *)p);
+    else
+        memcpy(&h, p, (size_t)m * sizeof *p);
+    return _mm256_cvtph_ps(h);
+}
+
+/* Round to nearest even; too large becomes infinity. */
+static inline void vstore_f16_part(cs_f16 *p, vf x, int64_t m)
+{
+    __m128i h = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
     if (m >= W)
         _mm_storeu_si128((__m128i *)(void *)p, h);
     else

@@ -4,6 +4,6 @@
 
 #include "tensor/kernels.h"
 
-extern const cs_kernels cs_ref_f64, cs_ref_f32, cs_ref_bf16;
+extern const cs_kernels cs_ref_f64, cs_ref_f32, cs_ref_bf16, cs_ref_f16;
 
 #endif
