@@ -10,32 +10,21 @@
 #include <string.h>
 
 #define AT(field) offsetof(cs_engine_options, field)
+#define DTYPES "auto|f32|bf16|f64|fp16"
 const cs_option cs_engine_option_rows[] = {
     {"load", CS_OPT_STR, AT(load), NULL, NULL, "model: Hugging Face folder, checkpoint or run folder (its newest complete checkpoint)", "model"},
     {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder; default: the one in --load", "tokenizer"},
-    {"dtype", CS_OPT_ENUM, AT(dtype), "auto", "auto|f32|bf16|f64", "storage and compute type; auto = the checkpoint's own (fp16 files: f32)", NULL},
-    {"bf16", CS_OPT_SET, AT(dtype), "bf16", "auto|f32|bf16|f64", "same as --dtype bf16", NULL},
-    {"fp16", CS_OPT_REFUSED, 0, NULL, NULL, "computing in fp16 is not in this version; --bf16 or --dtype f32 take the same files", NULL},
+    {"dtype", CS_OPT_ENUM, AT(dtype), "auto", DTYPES, "storage and compute type; auto = the checkpoint's own", NULL},
+    {"bf16", CS_OPT_SET, AT(dtype), "bf16", DTYPES, "same as --dtype bf16", NULL},
+    {"fp16", CS_OPT_SET, AT(dtype), "fp16", DTYPES, "same as --dtype fp16", NULL},
 };
 #undef AT
 const size_t cs_engine_n_option_rows = sizeof cs_engine_option_rows / sizeof *cs_engine_option_rows;
 
-enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16, DTYPE_F64 };
-
 static cs_dtype choose_dtype(int asked, cs_dtype stored)
 {
-    switch (asked) {
-    case DTYPE_F32:
-        return CS_F32;
-    case DTYPE_BF16:
-        return CS_BF16;
-    case DTYPE_F64:
-        return CS_F64;
-    default:
-        if (stored == CS_F16)
-            cs_note("the checkpoint is fp16; computing in f32");
-        return stored == CS_F16 ? CS_F32 : stored;
-    }
+    static const cs_dtype types[] = {CS_F32, CS_BF16, CS_F64, CS_F16}; /* in the order of DTYPES, behind auto */
+    return asked == 0 ? stored : types[asked - 1];
 }
 
 /* An id or a list of ids under `key`; leaves `out` alone when there is none. */

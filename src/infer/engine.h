@@ -11,7 +11,7 @@
 typedef struct cs_engine_options {
     const char *load;      /* model folder, checkpoint or run folder */
     const char *tokenizer; /* NULL = the one in the model folder */
-    int dtype;             /* 0 auto (the checkpoint's own), 1 f32, 2 bf16, 3 f64 */
+    int dtype;             /* 0 auto (the checkpoint's own), 1 f32, 2 bf16, 3 f64, 4 fp16 */
 } cs_engine_options;
 
 extern const cs_option cs_engine_option_rows[];

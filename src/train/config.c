@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define AT(field) offsetof(cs_train_config, field)
-#define DTYPES "f32|bf16|f64"
+#define DTYPES "f32|bf16|f64|fp16"
 
 static const cs_option model_rows[] = {
     {"model-config", CS_OPT_STR, AT(model_config), NULL, NULL, "Hugging Face config.json with the sizes of a new model", NULL},
@@ -32,7 +32,7 @@ static const cs_option model_rows[] = {
 static const cs_option number_rows[] = {
     {"dtype", CS_OPT_ENUM, AT(dtype), "f32", DTYPES, "storage of weights and activations; sums and master weights are f32 (f64 for f64)", NULL},
     {"bf16", CS_OPT_SET, AT(dtype), "bf16", DTYPES, "same as --dtype bf16", NULL},
-    {"fp16", CS_OPT_REFUSED, 0, NULL, NULL, "half precision with loss scaling is not in this version; use --bf16", NULL},
+    {"fp16", CS_OPT_SET, AT(dtype), "fp16", DTYPES, "same as --dtype fp16: half precision with loss scaling", NULL},
     {"kernels", CS_OPT_STR, AT(isa), "auto", NULL, "auto, ref, avx2 or avx512", NULL},
     {"gemm", CS_OPT_STR, AT(gemm), "auto", NULL, "matrix products: auto (measured), own, onednn", NULL},
     {"decay-norm-weights", CS_OPT_FLAG, AT(decay_norms), NULL, NULL, "weight decay on norm weights too, as AscendSpeed does", NULL},
@@ -86,7 +86,7 @@ static const cs_option compat_rows[] = {
     IGNORED("no-gradient-accumulation-fusion"), IGNORED("no-query-key-layer-scaling"), IGNORED("attention-softmax-in-fp32"),
     IGNORED("accumulate-allreduce-grads-in-fp32"), IGNORED("no-async-tensor-model-parallel-allreduce"),
     IGNORED("no-scatter-gather-tensors-in-pipeline"), IGNORED("make-vocab-size-divisible-by"), IGNORED("hidden-dropout"),
-    IGNORED("attention-dropout"), IGNORED("initial-loss-scale"), IGNORED("num-workers"), IGNORED("mlp-layer-fusion"),
+    IGNORED("attention-dropout"), IGNORED("num-workers"), IGNORED("mlp-layer-fusion"),
     IGNORED("no-pipeline-parallel"), IGNORED("tensorboard-queue-size"), IGNORED("tensorboard-log-interval"), IGNORED("log-timers-to-tensorboard"),
     IGNORED("log-batch-size-to-tensorboard"), IGNORED("log-validation-ppl-to-tensorboard"), IGNORED("log-learning-rate-to-tensorboard"),
     IGNORED("log-loss-scale-to-tensorboard"), IGNORED("swiglu"), IGNORED("normalization"), IGNORED("untie-embeddings-and-output-weights"),
@@ -118,12 +118,13 @@ size_t cs_train_option_groups(cs_train_config *cfg, cs_option_group out[CS_MAX_O
     out[n++] = (cs_option_group){"Data", cs_data_options, cs_data_n_options, cfg ? &cfg->data : NULL};
     out[n++] = (cs_option_group){"Learning rate", cs_lr_option_rows, cs_lr_n_option_rows, cfg ? &cfg->lr : NULL};
     out[n++] = (cs_option_group){"Optimizer", cs_optimizer_option_rows, cs_optimizer_n_option_rows, cfg ? &cfg->optimizer : NULL};
+    out[n++] = (cs_option_group){"Loss scale", cs_scaler_option_rows, cs_scaler_n_option_rows, cfg ? &cfg->scaler : NULL};
     return n;
 }
 
 cs_dtype cs_train_dtype(const cs_train_config *cfg)
 {
-    static const cs_dtype types[] = {CS_F32, CS_BF16, CS_F64};
+    static const cs_dtype types[] = {CS_F32, CS_BF16, CS_F64, CS_F16};
     return types[cfg->dtype];
 }
 
@@ -177,6 +178,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     c->data.eod = -1;
     check_rules(c, world, &found);
     cs_optimizer_check(&c->optimizer, &found);
+    cs_scaler_check(&c->scaler, &found);
     const cs_lr_run run = {c->train_iters, c->train_samples, c->global_batch, c->micro_batch * world};
     if (c->train_iters > 0 || c->train_samples > 0)
         cs_lr_init(&c->lr, &run, schedule, ramp, &found);

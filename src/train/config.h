@@ -7,6 +7,7 @@
 #include "model/spec.h"
 #include "optim/lr.h"
 #include "optim/optimizer.h"
+#include "optim/scaler.h"
 
 typedef struct cs_train_config {
     /* model */
@@ -16,7 +17,7 @@ typedef struct cs_train_config {
     bool group_query, tie_head, add_bias;
     int position_type; /* absolute|rotary|rope|alibi|learnable: see config.c */
     /* numbers */
-    int dtype; /* index in "f32|bf16|f64" */
+    int dtype; /* index in "f32|bf16|f64|fp16" */
     const char *isa, *gemm;
     bool decay_norms;
     /* run */
@@ -34,6 +35,7 @@ typedef struct cs_train_config {
     cs_data_config data;
     cs_lr_options lr;
     cs_optimizer_options optimizer;
+    cs_scaler_options scaler;
 } cs_train_config;
 
 /* Option groups over cfg; returns their number. */

@@ -29,6 +29,7 @@ void cs_report_add(cs_report *r, cs_trainer *t, const cs_step_result *s)
     r->sum.optimizer_s += s->optimizer_s;
     r->sum.total_s += s->total_s;
     r->last_norm = s->grad_norm;
+    r->last_scale = s->loss_scale;
     r->last_lr = cs_lr_at(&t->schedule, t->state.lr_samples); /* Megatron shows the rate of the next step */
 }
 
@@ -72,7 +73,7 @@ static json_t *make_row(const cs_report *r, const cs_trainer *t, double loss, do
     set_real(o, "ppl", exp(fmin(20, loss)));
     set_real(o, "learning_rate", r->last_lr);
     set_real(o, "grad_norm", r->last_norm);
-    set_real(o, "loss_scale", 1);
+    set_real(o, "loss_scale", r->last_scale);
     json_object_set_new(o, "consumed_samples", json_integer(st->consumed_samples));
     json_object_set_new(o, "consumed_tokens", json_integer(st->consumed_samples * t->cfg.seq_length));
     set_real(o, "tokens_per_s", r->sum.tokens / seconds);
@@ -108,7 +109,7 @@ static cs_status write_events(const cs_report *r, cs_trainer *t, double loss, cs
 {
     CS_TRY(write_scalar(t, "lm-loss-training/lm loss", loss, err));
     CS_TRY(write_scalar(t, "learning-rate/learning-rate", r->last_lr, err));
-    CS_TRY(write_scalar(t, "loss-scale/loss-scale", 1, err));
+    CS_TRY(write_scalar(t, "loss-scale/loss-scale", r->last_scale, err));
     CS_TRY(write_scalar(t, "grad-norm/grad-norm", r->last_norm, err));
     CS_TRY(write_scalar(t, "batch-size/batch-size", (double)r->sum.batch / (double)r->steps, err));
     if (!r->has_val)
@@ -124,12 +125,12 @@ cs_status cs_report_write(cs_report *r, cs_trainer *t, cs_error *err)
     double loss = st->loss_count > 0 ? st->loss_sum / (double)st->loss_count : NAN;
     cs_runlog_line(&t->log, false,
                    " iteration %8lld/%8lld | consumed samples: %12lld | consumed tokens: %12lld | elapsed time per iteration (ms): %.1f | "
-                   "learning rate: %.3E | global batch size: %5lld | lm loss: %.6E | loss scale: 1.0 | grad norm: %.3f | actual seqlen: %5lld | "
+                   "learning rate: %.3E | global batch size: %5lld | lm loss: %.6E | loss scale: %.1f | grad norm: %.3f | actual seqlen: %5lld | "
                    "number of skipped iterations: %3lld | number of nan iterations: %3lld | samples per second: %.3f | TFLOPs: %.2f | "
                    "tokens per second: %.1f | TFLOPs (SwiGLU): %.3f |",
                    (long long)st->step, (long long)t->total_iters, (long long)st->consumed_samples,
                    (long long)(st->consumed_samples * t->cfg.seq_length), seconds / steps * 1e3, r->last_lr, (long long)(r->sum.batch / r->steps),
-                   loss, r->last_norm, (long long)t->cfg.seq_length, (long long)st->skipped, (long long)st->nan_steps, (double)r->sum.batch / seconds,
+                   loss, r->last_scale, r->last_norm, (long long)t->cfg.seq_length, (long long)st->skipped, (long long)st->nan_steps, (double)r->sum.batch / seconds,
                    megatron_tflops(t, (double)r->sum.batch, seconds), r->sum.tokens / seconds, true_tflops(t, r->sum.tokens, seconds));
     int64_t failures = cs_mem_failures();
     json_t *row = make_row(r, t, loss, seconds);

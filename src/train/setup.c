@@ -247,7 +247,10 @@ static cs_status restore(cs_trainer *t, const start_point *s, cs_error *err)
 {
     cs_train_identity old;
     json_t *state = NULL;
+    cs_scaler fresh = t->state.scaler;
     CS_TRY(cs_train_state_from_json(s->state, s->dir, &t->state, &old, err));
+    if (cs_train_dtype(&t->cfg) != CS_F16 || t->cfg.scaler.constant > 0 || !json_object_get(s->state, "loss_scaler"))
+        t->state.scaler = fresh;
     if (!t->cfg.no_load_optim) {
         cs_opt_state opt = cs_dp_opt_state(&t->dp);
         CS_TRY(cs_ckpt_load_trainer(s->dir, &t->model->table, &opt, &state, err));
@@ -364,10 +367,11 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
 
 cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *world, cs_error *err)
 {
-    static const char *const dtype_names[] = {"f32", "bf16", "f64"};
+    static const char *const dtype_names[] = {"f32", "bf16", "f64", "f16"};
     start_point s = {0};
     *t = (cs_trainer){.cfg = *req->cfg, .world = world, .started = cs_clock_now(), .last_saved = -1, .log.lock = -1,
                       .log.metrics.fd = -1, .log.log.fd = -1, .log.events.fd = -1};
+    t->state.scaler = cs_scaler_start(&t->cfg.scaler, cs_train_dtype(&t->cfg) == CS_F16);
     int64_t threads = req->threads > 0 ? req->threads : omp_get_num_procs() / cs_comm_local_size(world);
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
     t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .micro_batch = t->cfg.micro_batch,

@@ -54,6 +54,9 @@ cs_status cs_train_state_to_json(const cs_train_state *st, const cs_train_identi
     put_ints(o, state_rows, sizeof state_rows / sizeof *state_rows, st);
     json_object_set_new(o, "loss_sum_since_row", json_real(st->loss_sum));
     put_ints(o, identity_rows, sizeof identity_rows / sizeof *identity_rows, id);
+    if (st->scaler.scale != 1 || st->scaler.good > 0)
+        json_object_set_new(o, "loss_scaler", json_pack("{s:f, s:I, s:I}", "scale", st->scaler.scale, "good_steps", (json_int_t)st->scaler.good,
+                                                        "hysteresis", (json_int_t)st->scaler.hysteresis));
     json_object_set_new(o, "dtype", json_string(id->dtype));
     json_object_set_new(o, "isa", json_string(id->isa));
     json_object_set_new(o, "gemm", json_string(id->gemm));
@@ -110,6 +113,18 @@ static cs_status get_schedule(const json_t *o, const char *name, cs_lr_schedule 
     return cs_fail(err, CS_E_CKPT, "%s: \"lr_schedule\" has the unknown style \"%s\"", name, style);
 }
 
+static cs_status get_scaler(const json_t *o, const char *name, cs_scaler *s, cs_error *err)
+{
+    const json_t *v = json_object_get(o, "loss_scaler");
+    *s = (cs_scaler){.scale = 1};
+    if (!v)
+        return CS_OK;
+    CS_TRY(cs_json_get_real(v, "scale", name, &s->scale, err));
+    CS_TRY(cs_json_get_int(v, "good_steps", name, &s->good, err));
+    CS_TRY(cs_json_get_int(v, "hysteresis", name, &s->hysteresis, err));
+    return s->scale > 0 ? CS_OK : cs_fail(err, CS_E_CKPT, "%s: \"loss_scaler\" has the scale %g", name, s->scale);
+}
+
 cs_status cs_train_state_from_json(const json_t *o, const char *name, cs_train_state *st, cs_train_identity *id, cs_error *err)
 {
     *st = (cs_train_state){0};
@@ -117,6 +132,7 @@ cs_status cs_train_state_from_json(const json_t *o, const char *name, cs_train_s
     CS_TRY(get_ints(o, state_rows, sizeof state_rows / sizeof *state_rows, name, st, err));
     CS_TRY(get_ints(o, identity_rows, sizeof identity_rows / sizeof *identity_rows, name, id, err));
     CS_TRY(cs_json_get_real(o, "loss_sum_since_row", name, &st->loss_sum, err));
+    CS_TRY(get_scaler(o, name, &st->scaler, err));
     CS_TRY(cs_json_get_str(o, "dtype", name, &id->dtype, err));
     CS_TRY(cs_json_get_str(o, "isa", name, &id->isa, err));
     CS_TRY(cs_json_get_str(o, "gemm", name, &id->gemm, err));

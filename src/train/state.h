@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "optim/lr.h"
+#include "optim/scaler.h"
 
 #include <jansson.h>
 
@@ -15,6 +16,7 @@ typedef struct cs_train_state {
     int64_t updates;          /* optimizer updates done (bias correction) */
     int64_t skipped, nan_steps;
     int64_t bad_in_a_row;
+    cs_scaler scaler;         /* fp16; else scale 1 */
     /* since the last row of metrics.jsonl */
     double loss_sum;
     int64_t loss_count;

@@ -13,6 +13,7 @@ typedef struct cs_step_result {
     double loss;        /* mean over the step's trained tokens, before its update */
     double grad_norm;   /* before clipping */
     double lr;          /* rate of this update */
+    double loss_scale;  /* of this step; 1 without fp16 */
     double tokens;      /* trained tokens of the step, all ranks */
     int64_t batch;      /* samples of the step, all ranks */
     bool finite;        /* false: the step was skipped */
@@ -66,7 +67,7 @@ typedef struct cs_report {
     int64_t steps;
     double loss_sum;
     cs_step_result sum; /* times and tokens summed */
-    double last_norm, last_lr, val_loss;
+    double last_norm, last_lr, last_scale, val_loss;
     bool has_val;
 } cs_report;
 void cs_report_init(cs_report *r);

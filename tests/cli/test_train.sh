@@ -43,11 +43,12 @@ expect 2 "a used folder is not overwritten" "" "already holds checkpoints; add -
 expect 0 "config.json of the run can be used again" "" "" "$CSPEED" train --config "$TMP/whole/config.json" --save "$TMP/again" --quiet
 result "and gives the same bytes" "$(same_state whole again iter_0000020)"
 
-# Exact resume: kill -9 somewhere after step 5 was saved, resume to 10, resume again to 20; f32 and bf16, 1 and 2 ranks.
-for setting in "f32 1" "bf16 1" "f32 2" "bf16 2"; do
+# Exact resume: kill -9 somewhere after step 5 was saved, resume to 10, resume again to 20; f32, bf16 and fp16 with its loss scale, 1 and 2 ranks.
+for setting in "f32 1" "bf16 1" "f32 2" "bf16 2" "fp16 1" "fp16 2"; do
     set -- $setting
     flags="--dtype $1 --nproc $2 --save-interval 5"
     [ "$2" = 2 ] && flags="$flags --use-distributed-optimizer"
+    [ "$1" = fp16 ] && flags="$flags --initial-loss-scale 1048576 --loss-scale-window 3"
     name=$1-$2
     train "ref-$name" 20 $flags --quiet 2>"$TMP/stderr"
     FAIL=kill@rename:9 train "cut-$name" 20 $flags --quiet 2>>"$TMP/stderr"
@@ -60,6 +61,9 @@ for setting in "f32 1" "bf16 1" "f32 2" "bf16 2"; do
 done
 result "2 ranks as 1, f32" "$(close_to ref-f32-1 ref-f32-2 1e-5)"
 result "bf16 near f32" "$(close_to ref-f32-1 ref-bf16-1 1e-2)"
+result "fp16: the scale grows, and steps that overflow are skipped" "$(column ref-fp16-1 loss_scale | awk '{ top = $1 > top ? $1 : top } END { if (!(top > 1048576)) print top }'
+    [ "$(column ref-fp16-1 skipped | tail -n 1)" -gt 0 ] || echo "none skipped")"
+result "fp16 follows f32" "$(paste <(losses ref-f32-1 | tail -n 1) <(losses ref-fp16-1 | tail -n 1) | awk '{ d = $1 / $2 - 1; if (d * d > 0.0025) print }')"
 train dp1 6 --dtype f64 --log-interval 1 --quiet
 train dp2 6 --dtype f64 --log-interval 1 --nproc 2 --quiet
 train dp2z 6 --dtype f64 --log-interval 1 --nproc 2 --zero-stage 1 --quiet
@@ -68,6 +72,25 @@ result "sharded optimizer, same weights" "$([ "$(cd "$TMP/dp2/latest/" && sha256
 train moved 20 --save-interval 5 --exit-interval 10 --nproc 2 --use-distributed-optimizer --quiet
 expect 0 "resume 2 ranks on 1" "" "data-parallel ranks was 2 and is now 1" train moved 20 --save-interval 5 --resume
 result "close to one layout" "$(close_to moved ref-f32-1 1e-4)"
+
+# Other families by their config.json: 2 ranks with a sharded optimizer stop and go on exactly; generate opens what was saved.
+cat >"$TMP/bloom.json" <<'J'
+{"architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": 512, "hidden_size": 36, "n_layer": 2, "n_head": 3, "seq_length": 64}
+J
+cat >"$TMP/baichuan.json" <<'J'
+{"architectures": ["BaichuanForCausalLM"], "model_type": "baichuan", "vocab_size": 512, "hidden_size": 40, "intermediate_size": 72,
+ "num_hidden_layers": 2, "num_attention_heads": 5, "model_max_length": 64, "z_loss_weight": 0}
+J
+for family in bloom baichuan; do
+    flags="--model-config $TMP/$family.json --nproc 2 --use-distributed-optimizer --save-interval 5 --quiet"
+    train "whole-$family" 10 $flags 2>"$TMP/stderr"
+    train "cut-$family" 10 $flags --exit-interval 5 2>>"$TMP/stderr"
+    train "cut-$family" 10 $flags --resume 2>>"$TMP/stderr"
+    result "resume is exact: $family" "$(same_state "whole-$family" "cut-$family" iter_0000010)"
+    train "one-$family" 10 --model-config "$TMP/$family.json" --quiet 2>"$TMP/stderr"
+    result "2 ranks as 1: $family" "$(close_to "one-$family" "whole-$family" 1e-5)"
+    expect 0 "generate: $family" "^[0-9. ]+$|." "" "$CSPEED" generate --load "$TMP/whole-$family" --tokenizer-name-or-path "$here/data/tok512.bin" --prompt "the" --max-new-tokens 4
+done
 
 if command -v mpirun >/dev/null && "$CSPEED" version | grep -qE 'mpi +(mpi-c|mpich)'; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
@@ -99,7 +122,7 @@ expect 0 "a damaged newest checkpoint is passed over" "" "skipping checkpoint it
 result "and made again" "$(same_state ref-f32-1 flip iter_0000020)"
 expect 2 "all wrong flags at once" "" "--global-batch-size 7.*" train d3 4 --global-batch-size 7 --zero-stage 3 --tensor-model-parallel-size 2
 result "each on its line" "$([ "$(grep -c 'error\[USAGE\]' "$TMP/stderr")" = 3 ] || cat "$TMP/stderr")"
-expect 2 "flag of a later version" "" "fp16" train d4 4 --fp16
+expect 2 "flag of a later version" "" "checkpoint-activations" train d4 4 --checkpoint-activations
 expect 0 "flags of other programs are accepted" "" "distributed-backend" train d5 2 --distributed-backend nccl --DDP-impl local --tokenizer-not-use-fast
 expect 0 "finetune starts at step 0" "" "iteration +4/ +4 " train tune 4 --load "$TMP/ref-f32-1" --finetune
 expect 0 "load goes on" "" "steps 21 to 24" train on 24 --load "$TMP/ref-f32-1" --override-lr-scheduler
