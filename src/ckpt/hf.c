@@ -32,9 +32,50 @@ static bool has(const char *dir, const char *file)
     return cs_hf_path(path, sizeof path, dir, file, NULL) == CS_OK && cs_io_kind(path, NULL) == CS_FILE_REGULAR;
 }
 
+/* The files that weights may be in, by preference. */
+static const char *const single_names[] = {"model.safetensors", "pytorch_model.bin"};
+static const char *const index_names[] = {"model.safetensors.index.json", "pytorch_model.bin.index.json"};
+
 bool cs_hf_present(const char *dir)
 {
-    return has(dir, "model.safetensors") || has(dir, "model.safetensors.index.json");
+    for (size_t i = 0; i < 2; i++)
+        if (has(dir, single_names[i]) || has(dir, index_names[i]))
+            return true;
+    return false;
+}
+
+/* A list entry as a safetensors entry; elements that are not neighbours in the file are copied. */
+static cs_status adopt(cs_hf_shard *s, const cs_torch_named *from, cs_st_tensor *t, cs_error *err)
+{
+    const cs_torch_tensor *src = from->tensor;
+    size_t size = cs_dtype_size(src->dtype);
+    *t = (cs_st_tensor){.name = from->name, .dtype = src->dtype, .ndim = src->ndim, .n = src->n, .offset = src->offset,
+                        .bytes = (size_t)src->n * size, .data = src->data};
+    memcpy(t->shape, src->shape, (size_t)src->ndim * sizeof *t->shape);
+    if (src->contiguous)
+        return CS_OK;
+    uint8_t *copy = cs_arena_alloc(&s->copies, t->bytes);
+    if (!copy)
+        return cs_fail_nomem(err, t->bytes, from->name);
+    cs_torch_read(src, 0, src->n, copy);
+    t->data = copy;
+    return CS_OK;
+}
+
+static cs_status open_torch(cs_hf_shard *s, cs_error *err)
+{
+    CS_TRY(cs_torch_file_init(&s->torch, s->map.data, s->map.size, s->path, err));
+    s->is_torch = true;
+    CS_TRY(cs_torch_list_init(&s->list, &s->torch, s->torch.pickle.root, err));
+    s->st.tensor = cs_calloc(s->list.n + 1, sizeof *s->st.tensor);
+    s->st.by_name = cs_calloc(s->list.n + 1, sizeof *s->st.by_name);
+    if (!s->st.tensor || !s->st.by_name)
+        return cs_fail_nomem(err, s->list.n * sizeof *s->st.tensor, s->path);
+    for (; s->st.n < s->list.n; s->st.n++) {
+        CS_TRY(adopt(s, &s->list.item[s->st.n], &s->st.tensor[s->st.n], err));
+        s->st.by_name[s->st.n] = &s->st.tensor[s->st.n];
+    }
+    return CS_OK;
 }
 
 static cs_status open_shard(cs_hf *hf, const char *path, cs_error *err)
@@ -43,8 +84,11 @@ static cs_status open_shard(cs_hf *hf, const char *path, cs_error *err)
     *s = (cs_hf_shard){.path = cs_strdup(path)};
     if (!s->path)
         return cs_fail_nomem(err, strlen(path), "a file name");
+    cs_arena_init(&s->copies, "tensors");
     hf->n_shards++;
     CS_TRY(cs_map_init(&s->map, s->path, err));
+    if (cs_torch_sniff(s->map.data, s->map.size))
+        return open_torch(s, err);
     return cs_safetensors_init(&s->st, s->map.data, s->map.size, s->path, err);
 }
 
@@ -86,13 +130,13 @@ static cs_status check_index(const cs_hf *hf, const cs_st_index *index, const ch
     return CS_OK;
 }
 
-static cs_status open_index(cs_hf *hf, const char *dir, cs_error *err)
+static cs_status open_index(cs_hf *hf, const char *dir, const char *name, cs_error *err)
 {
     char path[PATH_MAX], shard[PATH_MAX];
     uint8_t *text;
     size_t len;
     cs_st_index index;
-    CS_TRY(cs_hf_path(path, sizeof path, dir, "model.safetensors.index.json", err));
+    CS_TRY(cs_hf_path(path, sizeof path, dir, name, err));
     CS_TRY(cs_io_read_all(path, CS_LIMIT_JSON_BYTES, &text, &len, err));
     cs_status s = cs_st_index_init(&index, (const char *)text, len, path, err);
     cs_free(text);
@@ -119,23 +163,24 @@ static cs_status open_single(cs_hf *hf, const char *path, cs_error *err)
     return open_shard(hf, path, err);
 }
 
-cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err)
+static cs_status open_folder(cs_hf *hf, const char *dir, cs_error *err)
 {
     char file[PATH_MAX];
-    cs_status s;
-    *hf = (cs_hf){0};
-    if (cs_io_kind(path, NULL) != CS_FILE_DIR) {
-        s = open_single(hf, path, err);
-    } else if (has(path, "model.safetensors.index.json") && !has(path, "model.safetensors")) {
-        s = open_index(hf, path, err);
-    } else if (has(path, "model.safetensors")) {
-        s = cs_hf_path(file, sizeof file, path, "model.safetensors", err);
-        s = s == CS_OK ? open_single(hf, file, err) : s;
-    } else {
-        bool pickled = has(path, "pytorch_model.bin") || has(path, "pytorch_model.bin.index.json");
-        s = cs_fail(err, CS_E_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there%s", path,
-                    pickled ? "; it holds pytorch_model.bin: save it as safetensors" : "");
+    for (size_t i = 0; i < 2; i++) {
+        if (has(dir, single_names[i])) {
+            CS_TRY(cs_hf_path(file, sizeof file, dir, single_names[i], err));
+            return open_single(hf, file, err);
+        }
+        if (has(dir, index_names[i]))
+            return open_index(hf, dir, index_names[i], err);
     }
+    return cs_fail(err, CS_E_IO, "%s: neither model.safetensors, pytorch_model.bin nor the index of one of them is there", dir);
+}
+
+cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err)
+{
+    *hf = (cs_hf){0};
+    cs_status s = cs_io_kind(path, NULL) == CS_FILE_DIR ? open_folder(hf, path, err) : open_single(hf, path, err);
     if (s != CS_OK)
         cs_hf_release(hf);
     return s;
@@ -145,6 +190,10 @@ void cs_hf_release(cs_hf *hf)
 {
     for (size_t i = 0; i < hf->n_shards; i++) {
         cs_safetensors_release(&hf->shard[i].st);
+        cs_torch_list_release(&hf->shard[i].list);
+        if (hf->shard[i].is_torch)
+            cs_torch_file_release(&hf->shard[i].torch);
+        cs_arena_release(&hf->shard[i].copies);
         cs_map_release(&hf->shard[i].map);
         cs_free(hf->shard[i].path);
     }

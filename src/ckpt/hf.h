@@ -1,15 +1,20 @@
-/* The safetensors weights of a Hugging Face folder, one file or shards with an index, mapped and never copied as a whole. */
+/* The weights of a Hugging Face folder, safetensors or pytorch_model.bin, one file or shards with an index, mapped and never copied as a whole. */
 #ifndef CS_CKPT_HF_H
 #define CS_CKPT_HF_H
 
 #include "base/io.h"
 #include "fmt/safetensors.h"
+#include "fmt/torch_file.h"
 #include "model/param.h"
 
 typedef struct cs_hf_shard {
     char *path;
     cs_map map;
-    cs_safetensors st;
+    cs_safetensors st;   /* the tensors; of a PyTorch file they are listed here too */
+    cs_torch_file torch; /* open when is_torch */
+    cs_torch_list list;
+    bool is_torch;
+    cs_arena copies;     /* of a PyTorch file's tensors whose elements do not lie one after the other */
 } cs_hf_shard;
 
 typedef struct cs_hf {
@@ -20,9 +25,9 @@ typedef struct cs_hf {
 
 /* dir/file into buf; CS_E_IO when it is too long. */
 cs_status cs_hf_path(char *buf, size_t n, const char *dir, const char *file, cs_error *err);
-/* True if the folder holds weights this reads (model.safetensors or its index). */
+/* True if the folder holds weights this reads (model.safetensors, pytorch_model.bin or an index of either). */
 bool cs_hf_present(const char *dir);
-/* Opens dir's weights, or `path` itself when it is one safetensors file. With an index, the shards must hold exactly the tensors it lists.
+/* Opens dir's weights (safetensors before pytorch_model.bin), or `path` itself when it is one such file. With an index, the shards must hold exactly the tensors it lists.
  * CS_E_IO, CS_E_FORMAT, CS_E_NOMEM; nothing is held on failure. */
 cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err);
 void cs_hf_release(cs_hf *hf);

@@ -274,6 +274,26 @@ cs_status cs_spec_to_json(const cs_spec *s, cs_str *out, cs_error *err)
     return status;
 }
 
+cs_status cs_spec_check_label(const cs_spec *s, const char *name, cs_error *err)
+{
+    cs_str labels = {0};
+    for (const cs_size_label *l = s->family->sizes; l && l->name; l++) {
+        cs_str_printf(&labels, "%s%s", labels.len ? ", " : "", l->name);
+        if (strcmp(l->name, name) != 0)
+            continue;
+        cs_str_release(&labels);
+        if (l->n_layers == s->n_layers && l->hidden == s->hidden && l->n_heads == s->n_heads)
+            return CS_OK;
+        return cs_fail(err, CS_E_USAGE, "--type %s means %lld layers, hidden %lld, %lld heads in the %s family; the model has %lld, %lld and %lld", name,
+                       (long long)l->n_layers, (long long)l->hidden, (long long)l->n_heads, s->family->name, (long long)s->n_layers,
+                       (long long)s->hidden, (long long)s->n_heads);
+    }
+    cs_status status = cs_fail(err, CS_E_USAGE, "--type %s is no size of the %s family; it has %s", name, s->family->name,
+                               labels.len ? cs_str_cstr(&labels) : "no names for sizes");
+    cs_str_release(&labels);
+    return status;
+}
+
 int64_t cs_spec_ffn_rows(const cs_spec *s)
 {
     return s->family->act == CS_ACT_SWIGLU ? 2 * s->ffn : s->ffn;

@@ -55,6 +55,21 @@ typedef struct cs_config_fixed {
     const char *key, *value, *other;
 } cs_config_fixed;
 
+/* Names inside Megatron and AscendSpeed shards, without ".weight"/".bias". "%" is a layer number: counted within the stage, or, with `absolute`, over
+ * the whole model from `first_layer` on; in the final norm's name then the number behind all layers, plus one. */
+typedef struct cs_megatron_names {
+    const char *tensor[CS_PART_COUNT]; /* QKV always as one tensor */
+    const char *merged_mlp;            /* gate | up of one rank as one tensor; NULL = the family has no gate */
+    bool absolute;
+    int64_t first_layer;
+} cs_megatron_names;
+
+/* What a published size is called ("7B", AscendSpeed's --type); the last has a NULL name. */
+typedef struct cs_size_label {
+    const char *name;
+    int64_t n_layers, hidden, n_heads;
+} cs_size_label;
+
 struct cs_family {
     const char *name;                 /* model_type in config.json: "llama" */
     const char *const *architectures; /* accepted architectures[0], the first is written; NULL-terminated */
@@ -67,6 +82,8 @@ struct cs_family {
     bool embed_norm;                  /* a norm behind the embedding */
     const cs_config_row *rows[3];     /* tables, each ends with CS_CONFIG_END */
     const cs_config_fixed *fixed;     /* ends with a NULL key */
+    const cs_megatron_names *megatron; /* as AscendSpeed's converter writes them */
+    const cs_size_label *sizes;
     cs_spec defaults;                 /* values of absent keys, and what all models of the family share (biases, positions) */
     /* What no table can say, after the tables were read, before sizes are checked. `name` is for messages. NULL = nothing. */
     cs_status (*read)(cs_spec *spec, const json_t *config, const char *name, cs_error *err);
@@ -85,6 +102,8 @@ cs_status cs_spec_from_json(cs_spec *spec, const json_t *config, const char *nam
 cs_status cs_spec_to_json(const cs_spec *spec, cs_str *out, cs_error *err);
 /* Sizes positive, heads % kv heads, head_dim even where positions rotate, vocab and layers within bounds: CS_E_FORMAT listing every problem. */
 cs_status cs_spec_check(const cs_spec *spec, const char *name, cs_error *err);
+/* Do the sizes have the label `name` in the family? CS_E_USAGE listing the labels, or both sizes. */
+cs_status cs_spec_check_label(const cs_spec *spec, const char *name, cs_error *err);
 /* Rows of the matrix before the activation: gate and up, or up alone. */
 int64_t cs_spec_ffn_rows(const cs_spec *spec);
 /* Parameters in all, and those that take part in matrix products per token (head included, embedding look-up not). */

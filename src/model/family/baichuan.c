@@ -34,6 +34,8 @@ static bool write_version(const cs_spec *spec, json_t *config)
     return ok && (!spec->norm_head || json_object_set_new(config, "z_loss_weight", json_real(0)) == 0);
 }
 
+static const cs_size_label sizes[] = {{"7B", 32, 4096, 32}, {"13B", 40, 5120, 40}, {0}};
+
 const cs_family cs_family_baichuan = {
     .name = "baichuan",
     .architectures = architectures,
@@ -41,6 +43,8 @@ const cs_family cs_family_baichuan = {
     .qkv = CS_QKV_BLOCKS,
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
+    .megatron = &cs_megatron_llama,
+    .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 4096},
     .read = read_version,
     .write = write_version,

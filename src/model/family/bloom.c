@@ -32,6 +32,16 @@ static const cs_config_row rows[] = {
 static const cs_config_fixed fixed[] = {
     {"apply_residual_connection_post_layernorm", "false", NULL}, {"hidden_dropout", "0.0", NULL}, {"attention_dropout", "0.0", NULL}, {0}};
 
+/* DeepSpeed's pipeline numbers its parts: three before the first layer, one behind the last. */
+static const cs_megatron_names shard_names = {
+    .tensor = {[CS_PART_EMBED] = "tied_modules.embed.word_embeddings", [CS_PART_EMBED_NORM] = "tied_modules.embed.word_embeddings.norm",
+               [CS_PART_NORM1] = "%.input_layernorm", [CS_PART_QKV] = "%.self_attention.query_key_value", [CS_PART_O] = "%.self_attention.dense",
+               [CS_PART_NORM2] = "%.post_attention_layernorm", [CS_PART_UP] = "%.mlp.dense_h_to_4h", [CS_PART_DOWN] = "%.mlp.dense_4h_to_h",
+               [CS_PART_FINAL_NORM] = "%.final_layernorm", [CS_PART_HEAD] = "lm_head"},
+    .absolute = true,
+    .first_layer = 3,
+};
+
 static cs_status read_sizes(cs_spec *spec, const json_t *config, const char *name, cs_error *err)
 {
     (void)config, (void)name, (void)err;
@@ -45,6 +55,8 @@ static bool write_sizes(const cs_spec *spec, json_t *config)
     json_t *inner = spec->ffn == 4 * spec->hidden ? json_null() : json_integer(spec->ffn);
     return json_object_set_new(config, "n_inner", inner) == 0 && json_object_set_new(config, "pretraining_tp", json_integer(1)) == 0;
 }
+
+static const cs_size_label sizes[] = {{"560M", 24, 1024, 16}, {"1B1", 24, 1536, 16}, {"1B7", 24, 2048, 16}, {"3B", 30, 2560, 32}, {"7B", 30, 4096, 32}, {"176B", 70, 14336, 112}, {0}};
 
 const cs_family cs_family_bloom = {
     .name = "bloom",
@@ -61,6 +73,8 @@ const cs_family cs_family_bloom = {
     .embed_norm = true,
     .rows = {rows},
     .fixed = fixed,
+    .megatron = &shard_names,
+    .sizes = sizes,
     .defaults = {.norm_eps = 1e-5, .init_std = 0.02, .max_pos = 2048, .pos = CS_POS_ALIBI, .bias_qkv = true, .bias_out = true, .bias_mlp = true,
                  .tied_head = true},
     .read = read_sizes,

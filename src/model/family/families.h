@@ -11,6 +11,9 @@ extern const cs_family cs_family_llama, cs_family_mistral, cs_family_qwen2, cs_f
 extern const cs_config_row cs_config_llama_like[];
 extern const cs_config_fixed cs_config_silu[];
 
+/* Names in shards of the LLaMA-like families. */
+extern const cs_megatron_names cs_megatron_llama;
+
 /* Tensor names of the LLaMA-like families. */
 #define CS_TENSORS_LLAMA_COMMON                                                                                                                    \
     [CS_PART_EMBED] = "model.embed_tokens", [CS_PART_NORM1] = "model.layers.%.input_layernorm", [CS_PART_O] = "model.layers.%.self_attn.o_proj",   \

@@ -24,3 +24,12 @@ const cs_config_row cs_config_llama_like[] = {
 };
 
 const cs_config_fixed cs_config_silu[] = {{"hidden_act", "\"silu\"", "\"swish\""}, {0}};
+
+const cs_megatron_names cs_megatron_llama = {
+    .tensor = {[CS_PART_EMBED] = "embedding.word_embeddings", [CS_PART_NORM1] = "language_model.layers.%.input_layernorm",
+               [CS_PART_QKV] = "language_model.layers.%.attention.query_key_value", [CS_PART_O] = "language_model.layers.%.attention.dense",
+               [CS_PART_NORM2] = "language_model.layers.%.post_attention_layernorm", [CS_PART_GATE] = "language_model.layers.%.mlp.gate_proj",
+               [CS_PART_UP] = "language_model.layers.%.mlp.up_proj", [CS_PART_DOWN] = "language_model.layers.%.mlp.down_proj",
+               [CS_PART_FINAL_NORM] = "language_model.final_layernorm", [CS_PART_HEAD] = "lm_head.lm_head"},
+    .merged_mlp = "language_model.layers.%.mlp.proj",
+};

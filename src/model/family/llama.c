@@ -18,11 +18,15 @@ static const cs_config_row rows[] = {
     {0},
 };
 
+static const cs_size_label sizes[] = {{"7B", 32, 4096, 32}, {"13B", 40, 5120, 40}, {"30B", 60, 6656, 52}, {"33B", 60, 6656, 52}, {"65B", 80, 8192, 64}, {"70B", 80, 8192, 64}, {0}};
+
 const cs_family cs_family_llama = {
     .name = "llama",
     .architectures = architectures,
     .tensor = {CS_TENSORS_LLAMA},
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
+    .megatron = &cs_megatron_llama,
+    .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 2048},
 };

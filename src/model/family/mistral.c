@@ -20,12 +20,16 @@ static bool write_window(const cs_spec *spec, json_t *config)
     return json_object_set_new(config, "sliding_window", spec->window > 0 ? json_integer(spec->window) : json_null()) == 0;
 }
 
+static const cs_size_label sizes[] = {{"7B", 32, 4096, 32}, {0}};
+
 const cs_family cs_family_mistral = {
     .name = "mistral",
     .architectures = architectures,
     .tensor = {CS_TENSORS_LLAMA},
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
+    .megatron = &cs_megatron_llama,
+    .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 131072, .n_kv_heads = 8},
     .write = write_window,
 };

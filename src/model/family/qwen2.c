@@ -37,12 +37,16 @@ static bool write_window(const cs_spec *spec, json_t *config)
     return ok;
 }
 
+static const cs_size_label sizes[] = {{"0.5B", 24, 896, 14}, {"1.5B", 28, 1536, 12}, {"7B", 28, 3584, 28}, {"72B", 80, 8192, 64}, {0}};
+
 const cs_family cs_family_qwen2 = {
     .name = "qwen2",
     .architectures = architectures,
     .tensor = {CS_TENSORS_LLAMA},
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
+    .megatron = &cs_megatron_llama,
+    .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 32768, .n_kv_heads = 32, .bias_qkv = true},
     .read = read_window,
     .write = write_window,
