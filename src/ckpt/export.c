@@ -212,6 +212,8 @@ static cs_status write_folder(cs_exporter *x, const cs_exporter_kind *kind, cs_e
 cs_status cs_export(const cs_source *src, const cs_export_args *args, size_t *bytes_out, cs_error *err)
 {
     static const cs_exporter_kind *const kinds[] = {[CS_EXPORT_HF] = &cs_exporter_hf, [CS_EXPORT_MEGATRON] = &cs_exporter_megatron};
+    if (args->to == CS_EXPORT_GGUF)
+        return cs_export_gguf(src, args, bytes_out, err);
     CS_TRY(check_output(args->output, err));
     size_t len = strlen(args->output);
     while (len > 1 && args->output[len - 1] == '/')

@@ -4,13 +4,14 @@
 
 #include "ckpt/source.h"
 
-typedef enum cs_export_to { CS_EXPORT_HF, CS_EXPORT_MEGATRON } cs_export_to;
+typedef enum cs_export_to { CS_EXPORT_HF, CS_EXPORT_MEGATRON, CS_EXPORT_GGUF } cs_export_to;
 
 typedef struct cs_export_args {
-    const char *output;      /* folder to make; must not exist or be empty */
+    const char *output;      /* folder to make; must not exist or be empty. gguf: the file */
     cs_export_to to;
     bool keep_dtype;
     cs_dtype dtype;          /* unless keep_dtype */
+    bool q8_0;               /* gguf: matrices in 8 bits */
     size_t max_shard_bytes;  /* hf: 0 = one file */
     const char *tokenizer;   /* file or folder to carry over instead of the source's own; NULL = the source's */
     /* megatron */
@@ -22,7 +23,7 @@ typedef struct cs_export_args {
 } cs_export_args;
 
 /* hf: config.json, generation_config.json, weights, tokenizer files. megatron: release/mp_rank_TT[_PPP]/model_optim_rng.pt with the config inside as plain
- * dicts, the tracker file, tokenizer files. All into a temporary folder that gets its name at the end. *bytes_out (may be NULL) gets the bytes of all
+ * dicts, the tracker file, tokenizer files. gguf: one file with the tokenizer inside. All into a temporary folder that gets its name at the end. *bytes_out (may be NULL) gets the bytes of all
  * weights. CS_E_USAGE when `output` is not empty or the layout cannot be, CS_E_IO, CS_E_FORMAT, CS_E_NOMEM. */
 cs_status cs_export(const cs_source *src, const cs_export_args *args, size_t *bytes_out, cs_error *err);
 

@@ -32,6 +32,8 @@ typedef struct cs_exporter_kind {
     cs_status (*write)(cs_exporter *x, cs_error *err);
 } cs_exporter_kind;
 extern const cs_exporter_kind cs_exporter_hf, cs_exporter_megatron;
+/* gguf is one file and not a folder. */
+cs_status cs_export_gguf(const cs_source *src, const cs_export_args *args, size_t *bytes_out, cs_error *err);
 
 /* The type in which view i is written. */
 cs_dtype cs_exporter_dtype(const cs_exporter *x, int64_t i);

@@ -98,19 +98,6 @@ void cs_mg_shape(const cs_source *src, const cs_mg_tensor *t, int64_t tp, int64_
     shape[1] = p->cols / (t->cut == CS_MG_COLS ? tp : 1);
 }
 
-/* Query, key or value row `d` of head `head`, as a row of the source's view(s). which: 0 q, 1 k, 2 v. */
-static cs_mg_origin qkv_view(const cs_source *src, int64_t row, int which, int64_t head, int64_t d)
-{
-    const cs_spec *s = &src->spec;
-    int64_t D = s->head_dim, first = src->first_view[row], base[3] = {0, s->n_heads * D, (s->n_heads + s->n_kv_heads) * D}, m = s->n_heads / s->n_kv_heads;
-    if (s->family->qkv == CS_QKV_SEPARATE)
-        return (cs_mg_origin){first + which, head * D + d, D - d};
-    if (s->family->qkv == CS_QKV_BLOCKS)
-        return (cs_mg_origin){first, base[which] + head * D + d, D - d};
-    int64_t group = which == 0 ? head / m : head, slot = which == 0 ? head % m : m + which - 1;
-    return (cs_mg_origin){first, (group * (m + 2) + slot) * D + d, D - d};
-}
-
 cs_mg_origin cs_mg_origin_of(const cs_source *src, const cs_mg_tensor *t, int64_t tp, int64_t padded_vocab, int64_t rank, int64_t k)
 {
     const cs_spec *s = &src->spec;
@@ -120,7 +107,9 @@ cs_mg_origin cs_mg_origin_of(const cs_source *src, const cs_mg_tensor *t, int64_
         return (cs_mg_origin){first, k, p->rows - k};
     if (t->cut == CS_MG_QKV) {
         int64_t D = s->head_dim, m = s->n_heads / s->n_kv_heads, group = rank * (s->n_kv_heads / tp) + k / ((m + 2) * D), slot = k / D % (m + 2);
-        return slot < m ? qkv_view(src, t->row, 0, group * m + slot, k % D) : qkv_view(src, t->row, (int)(slot - m + 1), group, k % D);
+        cs_source_row at = slot < m ? cs_source_qkv_row(src, t->row, 0, group * m + slot, k % D)
+                                    : cs_source_qkv_row(src, t->row, (int)(slot - m + 1), group, k % D);
+        return (cs_mg_origin){at.view, at.row, D - k % D};
     }
     if (t->part < 0) { /* gate | up of this rank */
         int64_t part_rows = p->part[0].rows / tp, part = k / part_rows, r = k % part_rows;

@@ -28,14 +28,17 @@ static cs_status open_file(cs_source *src, const char *path, cs_error *err)
 {
     cs_map map;
     CS_TRY(cs_map_init(&map, path, err));
-    bool torch = cs_torch_sniff(map.data, map.size), llama2c = cs_llama2c_detect(map.data, map.size);
+    bool torch = cs_torch_sniff(map.data, map.size), gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
+    bool llama2c = cs_llama2c_detect(map.data, map.size);
     cs_map_release(&map);
     if (torch)
         return cs_source_open_torch(src, path, err);
+    if (gguf)
+        return cs_source_open_gguf(src, path, err);
     if (llama2c)
         return cs_source_open_llama2c(src, path, err);
-    return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch file; expected one of "
-                   "those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards", path);
+    return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch or GGUF file; expected "
+                   "one of those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards", path);
 }
 
 cs_status cs_source_init(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err)
@@ -68,4 +71,16 @@ cs_dtype cs_source_dtype(const cs_source *src, int64_t i)
 void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *out)
 {
     src->ops->read(src, i, lo, n, type, out);
+}
+
+cs_source_row cs_source_qkv_row(const cs_source *src, int64_t row, int which, int64_t head, int64_t d)
+{
+    const cs_spec *s = &src->spec;
+    int64_t D = s->head_dim, first = src->first_view[row], base[3] = {0, s->n_heads * D, (s->n_heads + s->n_kv_heads) * D}, m = s->n_heads / s->n_kv_heads;
+    if (s->family->qkv == CS_QKV_SEPARATE)
+        return (cs_source_row){first + which, head * D + d};
+    if (s->family->qkv == CS_QKV_BLOCKS)
+        return (cs_source_row){first, base[which] + head * D + d};
+    int64_t group = which == 0 ? head / m : head, slot = which == 0 ? head % m : m + which - 1;
+    return (cs_source_row){first, (group * (m + 2) + slot) * D + d};
 }

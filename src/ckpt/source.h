@@ -48,6 +48,12 @@ cs_dtype cs_source_dtype(const cs_source *src, int64_t i);
 /* Rows [lo, lo+n) of view i (elements for a vector) in the order of the Hugging Face file, converted to `type`, into out. */
 void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *out);
 
+/* Row `d` of a head's query, key or value matrix (or bias; which: 0 q, 1 k, 2 v; `row` is the parameter table's) as a row of a view. */
+typedef struct cs_source_row {
+    int64_t view, row;
+} cs_source_row;
+cs_source_row cs_source_qkv_row(const cs_source *src, int64_t row, int which, int64_t head, int64_t d);
+
 /* Steps of the openers: the tables from src->spec, once it is known. */
 cs_status cs_source_tables(cs_source *src, cs_error *err);
 
@@ -56,6 +62,7 @@ cs_status cs_source_open_folder(cs_source *src, const char *path, cs_error *err)
 cs_status cs_source_open_llama2c(cs_source *src, const char *path, cs_error *err);
 cs_status cs_source_open_torch(cs_source *src, const char *path, cs_error *err);
 cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err);
+cs_status cs_source_open_gguf(cs_source *src, const char *path, cs_error *err);
 /* Is the path a folder of Megatron or AscendSpeed shards, or one that leads to such? */
 bool cs_megatron_present(const char *path);
 

@@ -17,18 +17,18 @@ typedef struct convert_config {
     bool merged_mlp, deepspeed;
 } convert_config;
 
-enum { TO_AUTO, TO_HF, TO_MEGATRON };
+enum { TO_AUTO, TO_HF, TO_MEGATRON, TO_GGUF, DTYPE_Q8_0 = 5 };
 
-static const cs_dtype dtypes[] = {CS_F32, CS_F32, CS_BF16, CS_F16, CS_F64}; /* by index in the choices; the first keeps */
+static const cs_dtype dtypes[] = {CS_F32, CS_F32, CS_BF16, CS_F16, CS_F64, CS_F32}; /* by index in the choices; the first keeps */
 
 #define AT(field) offsetof(convert_config, field)
 static const cs_option rows[] = {
     {"input", CS_OPT_STR, AT(input), NULL, NULL,
-     "Hugging Face folder (safetensors or .bin), checkpoint, run folder, Megatron or AscendSpeed shards, llama2.c model .bin or .pt",
+     "Hugging Face folder (safetensors or .bin), checkpoint, run folder, Megatron or AscendSpeed shards, llama2.c model .bin or .pt, GGUF",
      "load input-model-dir"},
-    {"output", CS_OPT_STR, AT(output), NULL, NULL, "folder to be made; must not exist or be empty", "output-model-dir"},
-    {"to", CS_OPT_ENUM, AT(to), "auto", "auto|hf|megatron", "kind of the output; auto = megatron when a layout is given, else hf", NULL},
-    {"dtype", CS_OPT_ENUM, AT(dtype), "keep", "keep|f32|bf16|fp16|f64", "type of the weights written", NULL},
+    {"output", CS_OPT_STR, AT(output), NULL, NULL, "folder to be made; must not exist or be empty. gguf: the file", "output-model-dir"},
+    {"to", CS_OPT_ENUM, AT(to), "auto", "auto|hf|megatron|gguf", "kind of the output; auto = megatron when a layout is given, else hf", NULL},
+    {"dtype", CS_OPT_ENUM, AT(dtype), "keep", "keep|f32|bf16|fp16|f64|q8_0", "type of the weights written; q8_0 with --to gguf only", NULL},
     {"max-shard-size", CS_OPT_STR, AT(max_shard), "5GB", NULL,
      "hf: largest weights file: bytes, or a number with KB, MB, GB, KiB, MiB, GiB", NULL},
     {"tokenizer", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder to carry over instead of the input's own", "tokenizer-name-or-path"},
@@ -125,8 +125,10 @@ static void check_flags(const cs_cli *cli, const convert_config *c, cs_export_ar
         cs_fail_also(found, CS_E_USAGE, "%s: convert takes no arguments; use --input and --output", cli->options->positional.items[i]);
     if (!parse_bytes(c->max_shard, &args->max_shard_bytes))
         cs_fail_also(found, CS_E_USAGE, "--max-shard-size %s: expected bytes or a number with KB, MB, GB, KiB, MiB or GiB", c->max_shard);
-    if (c->to == TO_HF && (c->tp > 0 || c->pp > 0 || c->deepspeed || c->merged_mlp || c->partition || c->layers_per_chunk > 0))
-        cs_fail_also(found, CS_E_USAGE, "--to hf and a layout of shards exclude each other");
+    if (c->dtype == DTYPE_Q8_0 && c->to != TO_GGUF)
+        cs_fail_also(found, CS_E_USAGE, "--dtype q8_0 needs --to gguf");
+    if ((c->to == TO_HF || c->to == TO_GGUF) && (c->tp > 0 || c->pp > 0 || c->deepspeed || c->merged_mlp || c->partition || c->layers_per_chunk > 0))
+        cs_fail_also(found, CS_E_USAGE, "--to %s and a layout of shards exclude each other", c->to == TO_HF ? "hf" : "gguf");
 }
 
 static cs_status convert(const cs_cli *cli, const convert_config *c, cs_export_args *args, cs_source *src, cs_error *err)
@@ -156,7 +158,7 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 {
     const convert_config *c = config;
     bool shards = c->to == TO_MEGATRON || (c->to == TO_AUTO && (c->tp > 0 || c->pp > 0 || c->deepspeed));
-    cs_export_args args = {.output = c->output, .to = shards ? CS_EXPORT_MEGATRON : CS_EXPORT_HF, .keep_dtype = c->dtype == 0, .dtype = dtypes[c->dtype],
+    cs_export_args args = {.output = c->output, .to = shards ? CS_EXPORT_MEGATRON : c->to == TO_GGUF ? CS_EXPORT_GGUF : CS_EXPORT_HF, .keep_dtype = c->dtype == 0, .dtype = dtypes[c->dtype], .q8_0 = c->dtype == DTYPE_Q8_0,
                            .tokenizer = c->tokenizer, .tp = c->tp > 0 ? c->tp : 1, .pp = c->pp > 0 ? c->pp : 1, .vp = 1,
                            .vocab_multiple = c->vocab_multiple, .added_tokens = c->added_tokens, .merged_mlp = c->merged_mlp, .deepspeed = c->deepspeed};
     cs_error found = {0};

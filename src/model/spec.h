@@ -64,6 +64,14 @@ typedef struct cs_megatron_names {
     int64_t first_layer;
 } cs_megatron_names;
 
+/* In GGUF files, as llama.cpp's converter writes them. */
+typedef struct cs_gguf_names {
+    const char *arch;  /* "llama", "bloom", ... */
+    bool fused_qkv;    /* one tensor attn_qkv = q | k | v */
+    bool pairs;        /* rows of q and k stand in rotating pairs (x0 y0 x1 y1 ..) instead of halves */
+    bool output_always; /* a tied head is written too */
+} cs_gguf_names;
+
 /* What a published size is called ("7B", AscendSpeed's --type); the last has a NULL name. */
 typedef struct cs_size_label {
     const char *name;
@@ -83,6 +91,7 @@ struct cs_family {
     const cs_config_row *rows[3];     /* tables, each ends with CS_CONFIG_END */
     const cs_config_fixed *fixed;     /* ends with a NULL key */
     const cs_megatron_names *megatron; /* as AscendSpeed's converter writes them */
+    cs_gguf_names gguf;
     const cs_size_label *sizes;
     cs_spec defaults;                 /* values of absent keys, and what all models of the family share (biases, positions) */
     /* What no table can say, after the tables were read, before sizes are checked. `name` is for messages. NULL = nothing. */

@@ -74,6 +74,7 @@ const cs_family cs_family_bloom = {
     .rows = {rows},
     .fixed = fixed,
     .megatron = &shard_names,
+    .gguf = {.arch = "bloom", .fused_qkv = true, .output_always = true},
     .sizes = sizes,
     .defaults = {.norm_eps = 1e-5, .init_std = 0.02, .max_pos = 2048, .pos = CS_POS_ALIBI, .bias_qkv = true, .bias_out = true, .bias_mlp = true,
                  .tied_head = true},

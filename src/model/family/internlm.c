@@ -23,6 +23,7 @@ const cs_family cs_family_internlm = {
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
     .megatron = &cs_megatron_llama,
+    .gguf = {.arch = "llama", .pairs = true},
     .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 2048, .bias_qkv = true, .bias_out = true},
 };

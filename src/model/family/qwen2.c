@@ -46,6 +46,7 @@ const cs_family cs_family_qwen2 = {
     .rows = {cs_config_llama_like, rows},
     .fixed = cs_config_silu,
     .megatron = &cs_megatron_llama,
+    .gguf = {.arch = "qwen2"},
     .sizes = sizes,
     .defaults = {.norm_eps = 1e-6, .rope_theta = 10000, .init_std = 0.02, .max_pos = 32768, .n_kv_heads = 32, .bias_qkv = true},
     .read = read_window,
