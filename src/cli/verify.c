@@ -95,8 +95,8 @@ static cs_status verify_path(const char *path, tally *t, cs_error *err)
     char file[PATH_MAX];
     if (cs_io_kind(path, NULL) == CS_FILE_NONE)
         return cs_fail(err, CS_E_IO, "%s: no such folder; check the path", path);
-    if (cs_io_kind(path, NULL) != CS_FILE_DIR)
-        return cs_fail(err, CS_E_IO, "%s: is not a folder; expected a checkpoint, a run folder or a Hugging Face folder", path);
+    if (cs_io_kind(path, NULL) != CS_FILE_DIR || cs_megatron_present(path))
+        return verify_foreign(path, t, err);
     CS_TRY(cs_hf_path(file, sizeof file, path, CS_MANIFEST_NAME, err));
     if (cs_io_kind(file, NULL) != CS_FILE_NONE)
         return verify_dir(path, t, err);
