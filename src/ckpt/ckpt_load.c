@@ -7,6 +7,7 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
+#include "ckpt/source.h"
 #include "fmt/json.h"
 
 #include <limits.h>
@@ -43,6 +44,13 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
 {
     char path[PATH_MAX];
     json_t *config;
+    if (cs_source_is_foreign(dir)) {
+        cs_source src;
+        cs_status status = cs_source_init(&src, dir, NULL, err);
+        *spec = src.spec;
+        cs_source_release(&src);
+        return status;
+    }
     CS_TRY(cs_hf_path(path, sizeof path, dir, "config.json", err));
     cs_status s = cs_json_load(path, CS_LIMIT_CONFIG_BYTES, &config, err);
     if (s == CS_OK) {
@@ -80,6 +88,14 @@ cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_ta
 {
     bool manifest = has_manifest(dir);
     cs_hf hf;
+    if (cs_source_is_foreign(dir)) {
+        cs_source src;
+        cs_status status = cs_source_init(&src, dir, NULL, err);
+        if (status == CS_OK)
+            cs_source_fill(&src, table);
+        cs_source_release(&src);
+        return status;
+    }
     if (manifest && verify)
         CS_TRY(check_scope(dir, CS_MANIFEST_TOP, err));
     cs_status s = cs_hf_init(&hf, dir, err);

@@ -5,6 +5,7 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
+#include "ckpt/source.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -119,6 +120,10 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
 
 cs_status cs_ckpt_resolve(const char *path, bool fallback, char **dir_create, cs_error *err)
 {
+    if (cs_source_is_foreign(path)) {
+        *dir_create = cs_strdup(path);
+        return *dir_create ? CS_OK : cs_fail_nomem(err, strlen(path), "a path");
+    }
     char dir[PATH_MAX];
     *dir_create = NULL;
     cs_file_kind kind = cs_io_kind(path, NULL);

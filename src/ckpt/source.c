@@ -24,19 +24,33 @@ cs_status cs_source_tables(cs_source *src, cs_error *err)
     return CS_OK;
 }
 
+typedef cs_status open_fn(cs_source *src, const char *path, cs_error *err);
+
+/* By the file's first bytes; NULL when it is no model. */
+static open_fn *file_opener(const char *path)
+{
+    cs_map map;
+    open_fn *open = NULL;
+    if (cs_map_init(&map, path, NULL) != CS_OK)
+        return NULL;
+    if (cs_torch_sniff(map.data, map.size))
+        open = cs_source_open_torch;
+    else if (map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0)
+        open = cs_source_open_gguf;
+    else if (cs_llama2c_detect(map.data, map.size))
+        open = cs_source_open_llama2c;
+    cs_map_release(&map);
+    return open;
+}
+
 static cs_status open_file(cs_source *src, const char *path, cs_error *err)
 {
     cs_map map;
-    CS_TRY(cs_map_init(&map, path, err));
-    bool torch = cs_torch_sniff(map.data, map.size), gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
-    bool llama2c = cs_llama2c_detect(map.data, map.size);
+    open_fn *open = file_opener(path);
+    if (open)
+        return open(src, path, err);
+    CS_TRY(cs_map_init(&map, path, err)); /* says why it cannot be read */
     cs_map_release(&map);
-    if (torch)
-        return cs_source_open_torch(src, path, err);
-    if (gguf)
-        return cs_source_open_gguf(src, path, err);
-    if (llama2c)
-        return cs_source_open_llama2c(src, path, err);
     return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch or GGUF file; expected "
                    "one of those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards", path);
 }
@@ -71,6 +85,46 @@ cs_dtype cs_source_dtype(const cs_source *src, int64_t i)
 void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *out)
 {
     src->ops->read(src, i, lo, n, type, out);
+}
+
+bool cs_source_is_foreign(const char *path)
+{
+    return cs_io_kind(path, NULL) == CS_FILE_REGULAR ? file_opener(path) != NULL : cs_megatron_present(path);
+}
+
+/* Rows [lo, lo+n) of view i go to `at` in the flat buffers. */
+static void fill_rows(const cs_source *src, cs_param_table *t, int64_t i, int64_t lo, int64_t n, int64_t at, void *part)
+{
+    int64_t cols = src->view[i].ndim == 2 ? src->view[i].shape[1] : 1, count = n * cols;
+    cs_source_read(src, i, lo, n, t->prec.store, cs_flat_at(t->store, t->prec.store, at));
+    if (!t->master || t->master == t->store || at + count <= t->master_lo || at >= t->master_hi)
+        return;
+    cs_source_read(src, i, lo, n, t->prec.master, part);
+    int64_t from = at > t->master_lo ? at : t->master_lo, to = at + count < t->master_hi ? at + count : t->master_hi;
+    memcpy(cs_flat_at(t->master, t->prec.master, from - t->master_lo), cs_flat_at(part, t->prec.master, from - at),
+           (size_t)(to - from) * cs_dtype_size(t->prec.master));
+}
+
+void cs_source_fill(const cs_source *src, cs_param_table *t)
+{
+    enum { SLICE = 1 << 16 };
+    int64_t widest = SLICE;
+    for (int64_t r = 0; r < t->n_rows; r++)
+        widest = t->row[r].cols > widest ? t->row[r].cols : widest;
+    void *part = cs_mem_must(cs_malloc((size_t)widest * 8), (size_t)widest * 8, "a slice of a tensor");
+    for (int64_t i = 0; i < cs_param_n_views(t); i++) {
+        cs_param_view v = cs_param_view_at(t, i);
+        int64_t cols = v.ndim == 2 ? v.shape[1] : 1, step = SLICE / cols > 0 ? SLICE / cols : 1;
+        for (int64_t k = 0; k < v.n_runs; k++) {
+            cs_param_run run = cs_param_view_run(&v, k);
+            for (int64_t lo = 0; lo < run.n / cols; lo += step) {
+                int64_t n = run.n / cols - lo < step ? run.n / cols - lo : step;
+                fill_rows(src, t, i, run.at / cols + lo, n, run.offset + lo * cols, part);
+            }
+        }
+    }
+    cs_free(part);
+    cs_param_touch(t);
 }
 
 cs_source_row cs_source_qkv_row(const cs_source *src, int64_t row, int which, int64_t head, int64_t d)

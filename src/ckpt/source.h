@@ -48,6 +48,11 @@ cs_dtype cs_source_dtype(const cs_source *src, int64_t i);
 /* Rows [lo, lo+n) of view i (elements for a vector) in the order of the Hugging Face file, converted to `type`, into out. */
 void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *out);
 
+/* True for what is neither a Hugging Face folder nor one of this program's own: a file, or shards. */
+bool cs_source_is_foreign(const char *path);
+/* Fills the store of a table of the same spec, and its master if there is one, converting on the way. */
+void cs_source_fill(const cs_source *src, cs_param_table *table);
+
 /* Row `d` of a head's query, key or value matrix (or bias; which: 0 q, 1 k, 2 v; `row` is the parameter table's) as a row of a view. */
 typedef struct cs_source_row {
     int64_t view, row;

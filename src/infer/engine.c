@@ -12,7 +12,7 @@
 #define AT(field) offsetof(cs_engine_options, field)
 #define DTYPES "auto|f32|bf16|f64|fp16"
 const cs_option cs_engine_option_rows[] = {
-    {"load", CS_OPT_STR, AT(load), NULL, NULL, "model: Hugging Face folder, checkpoint or run folder (its newest complete checkpoint)", "model"},
+    {"load", CS_OPT_STR, AT(load), NULL, NULL, "model: Hugging Face folder, checkpoint, run folder (its newest complete checkpoint), Megatron shards, GGUF, llama2.c .bin or .pt", "model"},
     {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder; default: the one in --load", "tokenizer"},
     {"dtype", CS_OPT_ENUM, AT(dtype), "auto", DTYPES, "storage and compute type; auto = the checkpoint's own", NULL},
     {"bf16", CS_OPT_SET, AT(dtype), "bf16", DTYPES, "same as --dtype bf16", NULL},
@@ -85,9 +85,6 @@ static cs_status load(cs_engine *e, const cs_engine_options *o, bool with_tokeni
     cs_spec spec;
     if (!o->load)
         return cs_fail(err, CS_E_USAGE, "--load PATH is required: a model folder, a checkpoint or a run folder");
-    if (cs_io_kind(o->load, NULL) == CS_FILE_REGULAR)
-        return cs_fail(err, CS_E_USAGE, "--load %s: is a file, expected a model folder; 'cspeed convert --input %s --output DIR' makes one", o->load,
-                       o->load);
     CS_TRY(cs_ckpt_resolve(o->load, true, &e->dir, err));
     CS_TRY(cs_ckpt_read_spec(e->dir, &spec, err));
     if (with_tokenizer)
