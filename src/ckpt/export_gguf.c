@@ -172,7 +172,7 @@ static void add_qkv(gguf_writer *g, int64_t l, int64_t row, const char *suffix)
     static const char *const names[] = {[QUERY] = "attn_q", [KEY] = "attn_k", [VALUE] = "attn_v", [FUSED] = "attn_qkv"};
     int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
     const int64_t rows[] = {[QUERY] = q, [KEY] = kv, [VALUE] = kv, [FUSED] = q + 2 * kv};
-    char name[CS_GGUF_MAX_NAME + 1];
+    char name[CS_LIMIT_GGUF_NAME + 1];
     if (p->n == 0)
         return;
     for (gguf_order o = s->family->gguf.fused_qkv ? FUSED : QUERY; o <= (s->family->gguf.fused_qkv ? FUSED : VALUE); o++) {
@@ -183,7 +183,7 @@ static void add_qkv(gguf_writer *g, int64_t l, int64_t row, const char *suffix)
 
 static void add_views(gguf_writer *g, int64_t l, int64_t row, const char *const names[2], const char *suffix)
 {
-    char name[CS_GGUF_MAX_NAME + 1];
+    char name[CS_LIMIT_GGUF_NAME + 1];
     const cs_param *p = &g->src->table.row[row];
     for (int i = 0; i < p->n_parts && p->n > 0; i++) {
         if (l >= 0)

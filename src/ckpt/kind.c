@@ -6,6 +6,7 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
+#include "ckpt/source.h"
 #include "data/records.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
@@ -29,6 +30,7 @@ const char *cs_kind_text(cs_kind kind)
         [CS_KIND_RUN] = "run folder",
         [CS_KIND_CHECKPOINT] = "checkpoint",
         [CS_KIND_HF] = "Hugging Face folder",
+        [CS_KIND_MEGATRON] = "Megatron shards",
         [CS_KIND_TOKENIZER] = "tokenizer",
         [CS_KIND_SAFETENSORS] = "safetensors",
         [CS_KIND_ST_INDEX] = "safetensors index",
@@ -295,6 +297,8 @@ static cs_status kind_of_folder(const char *path, cs_kind *out, cs_error *err)
         return *out = CS_KIND_CHECKPOINT, CS_OK;
     if (cs_hf_present(path))
         return *out = CS_KIND_HF, CS_OK;
+    if (cs_megatron_present(path))
+        return *out = CS_KIND_MEGATRON, CS_OK;
     CS_TRY(cs_io_list(path, &names, &n, err));
     for (size_t i = 0; i < n; i++)
         run |= cs_ckpt_is_name(names[i], &iteration);

@@ -7,7 +7,8 @@
 typedef enum cs_kind {
     CS_KIND_RUN,         /* run folder: iter_* checkpoints */
     CS_KIND_CHECKPOINT,  /* folder with weights and a manifest or trainer/ */
-    CS_KIND_HF,          /* Hugging Face folder with safetensors */
+    CS_KIND_HF,          /* Hugging Face folder with safetensors or pytorch_model.bin */
+    CS_KIND_MEGATRON,    /* Megatron or AscendSpeed shards, or the folder above them */
     CS_KIND_TOKENIZER,   /* folder, tokenizer.model, tokenizer.json or llama2.c tokenizer */
     CS_KIND_SAFETENSORS,
     CS_KIND_ST_INDEX,    /* model.safetensors.index.json */

@@ -70,5 +70,10 @@ cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_sou
 cs_status cs_source_open_gguf(cs_source *src, const char *path, cs_error *err);
 /* Is the path a folder of Megatron or AscendSpeed shards, or one that leads to such? */
 bool cs_megatron_present(const char *path);
+/* Of a source that cs_source_open_megatron made. */
+typedef struct cs_megatron_layout {
+    int64_t tp, pp, chunks, padded_vocab;
+} cs_megatron_layout;
+cs_megatron_layout cs_megatron_layout_of(const cs_source *src);
 
 #endif

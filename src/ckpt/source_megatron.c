@@ -466,3 +466,10 @@ cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_sou
     src->spec.dtype = mg_dtype(src, 0);
     return CS_OK;
 }
+
+cs_megatron_layout cs_megatron_layout_of(const cs_source *src)
+{
+    const mg_source *m = src->data;
+    CS_ASSERT(src->ops == &mg_ops);
+    return (cs_megatron_layout){m->tp, m->pp, m->n_chunks, m->padded_vocab};
+}

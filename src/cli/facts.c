@@ -81,7 +81,7 @@ static cs_status facts_index(cs_facts *f, const char *path, cs_error *err)
     return CS_OK;
 }
 
-static void put_spec(cs_facts *f, const cs_spec *s)
+void cs_facts_put_spec(cs_facts *f, const cs_spec *s)
 {
     put_str(f, "model_type", s->family->name);
     put_int(f, "parameters", cs_spec_n_params(s));
@@ -114,7 +114,7 @@ static cs_status facts_config(cs_facts *f, const char *path, cs_error *err)
     } else {
         s = cs_spec_from_json(&spec, tree, path, err);
         if (s == CS_OK)
-            put_spec(f, &spec);
+            cs_facts_put_spec(f, &spec);
     }
     json_decref(tree);
     return s;
@@ -277,7 +277,8 @@ cs_status cs_facts_of(const char *path, json_t **out_create, cs_error *err)
         [CS_KIND_JSONL] = cs_facts_jsonl,
         [CS_KIND_TEXT] = cs_facts_text_file,
         [CS_KIND_JSON] = cs_facts_json,
-        [CS_KIND_TORCH] = cs_facts_unread,
+        [CS_KIND_TORCH] = cs_facts_torch,
+        [CS_KIND_MEGATRON] = cs_facts_megatron,
         [CS_KIND_ZIP] = cs_facts_unread,
         [CS_KIND_PARQUET] = cs_facts_parquet,
     };

@@ -4,6 +4,7 @@
 #define CS_CLI_FACTS_PUT_H
 
 #include "base/error.h"
+#include "model/spec.h"
 #include "text/tokenizer.h"
 
 #include <jansson.h>
@@ -43,6 +44,10 @@ typedef cs_status cs_facts_fn(cs_facts *f, const char *path, cs_error *err);
 /* facts_text.c */
 void cs_facts_put_tokenizer(cs_facts *f, const cs_tokenizer *t);
 cs_facts_fn cs_facts_tokenizer, cs_facts_tok_config, cs_facts_vocab, cs_facts_merges, cs_facts_gguf;
+/* facts.c */
+void cs_facts_put_spec(cs_facts *f, const cs_spec *s);
+/* facts_torch.c */
+cs_facts_fn cs_facts_torch, cs_facts_megatron;
 /* facts_data.c */
 cs_facts_fn cs_facts_idxbin, cs_facts_npy, cs_facts_json, cs_facts_jsonl, cs_facts_text_file, cs_facts_metrics, cs_facts_tfevents, cs_facts_parquet,
     cs_facts_unread;

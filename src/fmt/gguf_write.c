@@ -102,7 +102,7 @@ void cs_gguf_out_add(cs_gguf_out *o, const char *name, uint32_t type, int64_t ro
         o->cap = cap;
     }
     cs_gguf_type_block(type, &elements, &unit);
-    CS_ASSERT(cols > 0 && (size_t)cols % elements == 0 && strlen(name) <= CS_GGUF_MAX_NAME);
+    CS_ASSERT(cols > 0 && (size_t)cols % elements == 0 && strlen(name) <= CS_LIMIT_GGUF_NAME);
     count = (size_t)(rows > 0 ? rows : 1);
     if (!cs_mul_checked(count, (size_t)cols / elements, &total) || !cs_mul_checked(total, unit, &bytes)) {
         o->failed = true;

@@ -5,13 +5,14 @@
 
 #include "base/str.h"
 #include "fmt/gguf.h"
+#include "fmt/limits.h"
 
 /* The ggml types that are written. */
 enum { CS_GGML_F32 = 0, CS_GGML_F16 = 1, CS_GGML_Q8_0 = 8, CS_GGML_BF16 = 30 };
 enum { CS_Q8_0_BLOCK = 32, CS_Q8_0_BYTES = 34 };
 
 typedef struct cs_gguf_out_tensor {
-    char name[CS_GGUF_MAX_NAME + 1];
+    char name[CS_LIMIT_GGUF_NAME + 1];
     uint32_t type;
     int ndim;
     int64_t dim[CS_GGUF_MAX_DIMS]; /* fastest first */
