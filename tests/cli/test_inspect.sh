@@ -82,12 +82,12 @@ kind "metrics.jsonl" "$TMP/run/metrics.jsonl" "training metrics" "^last_step: 3"
 kind "TensorBoard events" "$(echo "$TMP"/run/events.out.tfevents.*)" "TensorBoard events" "lm loss 3, "
 
 # recognised, not read
-{ printf 'PK\003\004\024\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\014\0\0\0ckpt/data.pkl' | sed 's/\x0c\x00\x00\x00ckpt/\x0d\x00\x00\x00ckpt/'; head -c 40 /dev/zero; } >"$f/torch"
-kind "PyTorch zip" "$f/torch" "PyTorch checkpoint" "^note: .* does not read"
+kind "PyTorch file" "$data/torch/training.pt" "PyTorch checkpoint" "^tensor_count: [1-9]"
+kind "PyTorch file with strides" "$data/torch/views.pt" "PyTorch checkpoint" "^storages: "
 { printf 'PK\003\004\024\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\005\0\0\0a.txt'; head -c 40 /dev/zero; } >"$f/zip"
 kind "zip" "$f/zip" "zip archive" "^note: "
 printf '\200\002\212\012\154\374\234\106\371\040\152\250\120\031.more' >"$f/old"
-kind "PyTorch before zip" "$f/old" "PyTorch checkpoint" ""
+expect 3 "PyTorch before zip" "" "old: " "$CSPEED" inspect "$f/old"
 printf 'PAR1footer--\006\0\0\0PAR1' >"$f/par"
 kind "Parquet" "$f/par" Parquet "^footer_bytes: 6"
 
