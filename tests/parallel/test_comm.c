@@ -524,6 +524,24 @@ static void test_signals(void **state)
     close(fd[1]);
 }
 
+static int sum_ranks(cs_comm *world, void *arg)
+{
+    (void)arg;
+    int n = cs_comm_size(world);
+    float x[2] = {(float)(cs_comm_rank(world) + 1), 1};
+    cs_comm_allreduce_sum(world, x, 2, CS_F32);
+    return x[0] == (float)(n * (n + 1) / 2) && x[1] == (float)n ? 0 : 97;
+}
+
+/* The world's area passes the size of two huge pages from 5 ranks on. */
+static void test_many_ranks(void **state)
+{
+    (void)state;
+    static const int n[] = {5, 6, 8, 24};
+    for (size_t i = 0; i < sizeof n / sizeof *n; i++)
+        assert_int_equal(cs_launch(n[i], sum_ranks, NULL), 0);
+}
+
 static void test_usage(void **state)
 {
     (void)state;
@@ -550,7 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_coords),      cmocka_unit_test(test_collectives), cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_killed_rank), cmocka_unit_test(test_order_differs), cmocka_unit_test(test_no_orphans),
-        cmocka_unit_test(test_signals),     cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_signals),     cmocka_unit_test(test_usage),       cmocka_unit_test(test_many_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
