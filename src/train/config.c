@@ -20,13 +20,16 @@ static const cs_option model_rows[] = {
     {"max-position-embeddings", CS_OPT_INT, AT(max_pos), NULL, "0..", "longest sequence (default: --seq-length)", NULL},
     {"vocab-size", CS_OPT_INT, AT(vocab_size), NULL, "0..", "vocabulary (default: the tokenizer's)", NULL},
     {"pad-vocab-size-to", CS_OPT_INT, AT(pad_vocab_to), NULL, "0..", "larger vocabulary than the tokenizer's", NULL},
-    {"layernorm-epsilon", CS_OPT_REAL, AT(norm_eps), "1e-5", "0..1", "epsilon of the norms of a new model", "norm-epsilon"},
-    {"init-method-std", CS_OPT_REAL, AT(init_std), "0.02", "0..", "standard deviation of initial weights", NULL},
+    {"layernorm-epsilon", CS_OPT_REAL, AT(norm_eps), "0", "0..1", "epsilon of the norms; 0 = the config's or 1e-5", "norm-epsilon"},
+    {"init-method-std", CS_OPT_REAL, AT(init_std), "0", "0..", "standard deviation of initial weights; 0 = the config's or 0.02", NULL},
     {"rotary-base", CS_OPT_REAL, AT(rope_theta), "10000", "1..", "base of the rotary positions", "rope-theta"},
-    {"tie-embeddings", CS_OPT_FLAG, AT(tie_head), NULL, NULL, "head and embedding share their weights", NULL},
+    {"tie-embeddings", CS_OPT_FLAG, AT(tie_head), NULL, NULL, "head and embedding share their weights", "no-untie-embeddings-and-output-weights"},
     {"add-bias-linear", CS_OPT_FLAG, AT(add_bias), NULL, NULL, "biases in attention and feed-forward", NULL},
-    {"position-embedding-type", CS_OPT_ENUM, AT(position_type), "absolute", "absolute|rotary|rope",
-     "positions; all three mean rotary here, as in AscendSpeed's LLaMA", NULL},
+    {"position-embedding-type", CS_OPT_ENUM, AT(position_type), "absolute", "absolute|rotary|rope|alibi",
+     "positions; absolute = what the model has, as in AscendSpeed; alibi needs the config.json of such a model", NULL},
+    {"embed-layernorm", CS_OPT_FLAG, AT(embed_norm), NULL, NULL, "a norm behind the embedding; needs the config.json of such a model (BLOOM)", NULL},
+    {"no-add-gate", CS_OPT_FLAG, AT(no_gate), NULL, NULL, "GELU without a gate; needs the config.json of such a model (BLOOM)", NULL},
+    {"lm-norm-weight", CS_OPT_FLAG, AT(norm_head), NULL, NULL, "head rows of length 1; needs the config.json of such a model (Baichuan 2)", NULL},
 };
 
 static const cs_option number_rows[] = {
@@ -36,6 +39,7 @@ static const cs_option number_rows[] = {
     {"kernels", CS_OPT_STR, AT(isa), "auto", NULL, "auto, ref, avx2 or avx512", NULL},
     {"gemm", CS_OPT_STR, AT(gemm), "auto", NULL, "matrix products: auto (measured), own, onednn", NULL},
     {"decay-norm-weights", CS_OPT_FLAG, AT(decay_norms), NULL, NULL, "weight decay on norm weights too, as AscendSpeed does", NULL},
+    {"z-loss-weight", CS_OPT_REAL, AT(z_loss), "0", "0..0", "weight of the z-loss; only 0 in this version", NULL},
     {"loss-average", CS_OPT_ENUM, AT(loss_average), "global", "global|micro-batch",
      "divide the loss once by the step's trained tokens, or (AscendSpeed) average the micro-batches' means", NULL},
     {"seed", CS_OPT_INT, AT(seed), "1234", "1..4294967295", "of initial weights and sample order", NULL},
@@ -73,6 +77,8 @@ static const cs_option parallel_rows[] = {
     {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "pipeline parallelism; only 1 in this version", NULL},
     {"sequence-parallel", CS_OPT_FLAG, AT(sequence_parallel), NULL, NULL, "no effect without tensor parallelism", NULL},
     {"use-distributed-optimizer", CS_OPT_FLAG, AT(dist_optimizer), NULL, NULL, "optimizer state split over the data-parallel ranks (ZeRO 1)", NULL},
+    {"nnodes", CS_OPT_INT, AT(n_nodes), "1", "1..1", "machines; several: start the ranks on them with mpirun", NULL},
+    {"node-rank", CS_OPT_INT, AT(node_rank), "0", "0..0", "this machine's number", NULL},
     {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3", "0, or 1 = --use-distributed-optimizer; 2 and 3 are not in this version", NULL},
 };
 
@@ -91,12 +97,16 @@ static const cs_option compat_rows[] = {
     IGNORED("log-batch-size-to-tensorboard"), IGNORED("log-validation-ppl-to-tensorboard"), IGNORED("log-learning-rate-to-tensorboard"),
     IGNORED("log-loss-scale-to-tensorboard"), IGNORED("swiglu"), IGNORED("normalization"), IGNORED("untie-embeddings-and-output-weights"),
     IGNORED("disable-bias-linear"), IGNORED("log-throughput"), IGNORED("timing-log-level"), IGNORED("timing-log-option"), IGNORED("mmap-warmup"),
+    IGNORED("query-key-layer-scaling"), IGNORED("no-attention-softmax-in-fp32"), IGNORED("release-fp32-grad"), IGNORED("fill-neg-inf"),
+    IGNORED("square-alibi-mask"), IGNORED("padding-attention-mask"), IGNORED("master-addr"), IGNORED("master-port"), IGNORED("max-restarts"),
+    IGNORED("rdzv-backend"), IGNORED("rdzv-endpoint"), IGNORED("tee"),
     LATER("deepspeed"), LATER("deepspeed-config"), LATER("deepspeed-activation-checkpointing"), LATER("checkpoint-activations"),
     LATER("checkpoint-num-layers"), LATER("checkpoint-policy"), LATER("checkpoint-block-layer"), LATER("recompute-granularity"),
-    LATER("recompute-method"), LATER("recompute-num-layers"), LATER("num-layers-per-virtual-pipeline-stage"), LATER("optimized-pipeline"),
+    LATER("recompute-method"), LATER("recompute-num-layers"), LATER("recomputation-layer-num"),
+    LATER("auto-recompute-device-size"), LATER("keep-last-token"), LATER("num-layers-per-virtual-pipeline-stage"), LATER("optimized-pipeline"),
     LATER("manual-mbs"), LATER("foldx-mode"), LATER("fold-mode"), LATER("use-manual-layer-allocation"), LATER("manual-layers"),
     LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
-    LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("embed-layernorm"), LATER("train-tokens"),
+    LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("train-tokens"),
     LATER("lr-decay-tokens"), LATER("lr-warmup-tokens"), LATER("train-data-path"), LATER("valid-data-path"), LATER("test-data-path"),
 };
 
@@ -152,7 +162,6 @@ static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
         {c->resume && !c->save, "--resume needs --save RUN, the run to continue", 0, 0},
         {c->finetune && !c->load, "--finetune needs --load", 0, 0},
         {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
-        {c->add_bias && c->model_config, "--add-bias-linear and --model-config exclude each other", 0, 0},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         char line[256];
@@ -200,6 +209,10 @@ cs_status cs_train_model_spec(const cs_train_config *c, int64_t tokenizer_vocab,
         CS_TRY(cs_json_load(c->model_config, CS_LIMIT_CONFIG_BYTES, &config, err));
         cs_status status = cs_spec_from_json(spec, config, c->model_config, err);
         json_decref(config);
+        if (status == CS_OK && c->norm_eps > 0)
+            spec->norm_eps = c->norm_eps;
+        if (status == CS_OK && c->init_std > 0)
+            spec->init_std = c->init_std;
         return status;
     }
     cs_error found = {0};
@@ -213,16 +226,42 @@ cs_status cs_train_model_spec(const cs_train_config *c, int64_t tokenizer_vocab,
         return found.status;
     }
     *spec = (cs_spec){.family = cs_families[0], .vocab_size = vocab, .hidden = c->hidden, .ffn = c->ffn > 0 ? c->ffn : default_ffn(c->hidden),
-                      .n_layers = c->n_layers, .n_heads = c->n_heads,
-                      .n_kv_heads = c->n_query_groups > 0 ? c->n_query_groups : c->n_heads, .head_dim = c->hidden / c->n_heads,
-                      .max_pos = c->max_pos > 0 ? c->max_pos : c->seq_length, .norm_eps = c->norm_eps, .rope_theta = c->rope_theta,
-                      .init_std = c->init_std, .bias_qkv = c->add_bias, .bias_out = c->add_bias, .bias_mlp = c->add_bias,
+                      .n_layers = c->n_layers, .n_heads = c->n_heads, .n_kv_heads = c->n_query_groups > 0 ? c->n_query_groups : c->n_heads,
+                      .head_dim = c->hidden / c->n_heads, .max_pos = c->max_pos > 0 ? c->max_pos : c->seq_length,
+                      .norm_eps = c->norm_eps > 0 ? c->norm_eps : 1e-5, .rope_theta = c->rope_theta,
+                      .init_std = c->init_std > 0 ? c->init_std : 0.02, .bias_qkv = c->add_bias, .bias_out = c->add_bias, .bias_mlp = c->add_bias,
                       .tied_head = c->tie_head, .bos = -1, .eos = -1, .pad = -1};
     if (c->hidden % c->n_heads != 0)
         return cs_fail(err, CS_E_USAGE, "--hidden-size %lld is not a multiple of --num-attention-heads %lld", (long long)c->hidden,
                        (long long)c->n_heads);
     cs_status status = cs_spec_check(spec, "the model's flags", err);
     return status == CS_E_FORMAT ? (err->status = CS_E_USAGE) : status;
+}
+
+cs_status cs_train_check_form(const cs_train_config *c, const cs_spec *spec, cs_error *err)
+{
+    enum { ROTARY = 1, ROPE, ALIBI };
+    const bool rope = spec->pos == CS_POS_ROPE;
+    const struct {
+        bool broken;
+        const char *flag;
+    } rows[] = {
+        {(c->position_type == ROTARY || c->position_type == ROPE) && !rope, "--position-embedding-type rope"},
+        {c->position_type == ALIBI && rope, "--position-embedding-type alibi"},
+        {c->embed_norm && !spec->family->embed_norm, "--embed-layernorm"},
+        {c->no_gate && spec->family->act != CS_ACT_GELU, "--no-add-gate"},
+        {c->norm_head && !spec->norm_head, "--lm-norm-weight"},
+        {c->tie_head && !spec->tied_head, "--tie-embeddings"},
+        {c->add_bias && !spec->bias_mlp, "--add-bias-linear"},
+    };
+    cs_error found = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].broken)
+            cs_fail_also(&found, CS_E_USAGE, "%s: this %s model is of another form; name the config.json of one that has it with --model-config",
+                         rows[i].flag, spec->family->name);
+    if (found.status != CS_OK)
+        *err = found;
+    return found.status;
 }
 
 int64_t cs_train_total_iters(const cs_train_config *c, const cs_ramp *ramp)

@@ -14,12 +14,13 @@ typedef struct cs_train_config {
     const char *model_config; /* config.json; NULL = the sizes below */
     int64_t n_layers, hidden, ffn, n_heads, n_query_groups, max_pos, vocab_size, pad_vocab_to;
     double norm_eps, init_std, rope_theta;
-    bool group_query, tie_head, add_bias;
-    int position_type; /* absolute|rotary|rope|alibi|learnable: see config.c */
+    bool group_query, tie_head, add_bias, embed_norm, no_gate, norm_head;
+    int position_type; /* absolute|rotary|rope|alibi: see config.c */
     /* numbers */
     int dtype; /* index in "f32|bf16|f64|fp16" */
     const char *isa, *gemm;
     bool decay_norms;
+    double z_loss;
     /* run */
     const char *save, *load, *tokenizer;
     bool resume, finetune, no_save_optim, no_load_optim;
@@ -29,7 +30,7 @@ typedef struct cs_train_config {
     const char *tensorboard_dir;
     int loss_average; /* 0 global, 1 micro-batch */
     /* parallel */
-    int64_t nproc, tp, pp, zero_stage;
+    int64_t nproc, n_nodes, node_rank, tp, pp, zero_stage;
     bool dist_optimizer, sequence_parallel;
 
     cs_data_config data;
@@ -47,6 +48,9 @@ cs_status cs_train_config_check(cs_train_config *cfg, int64_t world, cs_lr_sched
 
 /* The model's sizes from --model-config, or from flags (tokenizer_vocab: its size, 0 = no tokenizer). CS_E_USAGE names what is missing. */
 cs_status cs_train_model_spec(const cs_train_config *cfg, int64_t tokenizer_vocab, cs_spec *spec, cs_error *err);
+
+/* Do the flags that say what a model is made of (positions, norms, gate, biases) agree with spec? CS_E_USAGE with one line per flag that does not. */
+cs_status cs_train_check_form(const cs_train_config *cfg, const cs_spec *spec, cs_error *err);
 
 /* Steps of the whole run: --train-iters, or what --train-samples gives under the ramp. */
 int64_t cs_train_total_iters(const cs_train_config *cfg, const cs_ramp *ramp);

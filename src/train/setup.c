@@ -139,6 +139,7 @@ static cs_status find_spec(cs_trainer *t, const start_point *s, cs_spec *spec, c
         CS_TRY(cs_ckpt_read_spec(s->dir, spec, err));
     else
         CS_TRY(cs_train_model_spec(&t->cfg, t->tok ? cs_tokenizer_vocab_size(t->tok) : 0, spec, err));
+    CS_TRY(cs_train_check_form(&t->cfg, spec, err));
     if (t->tok && cs_tokenizer_vocab_size(t->tok) > spec->vocab_size)
         return cs_fail(err, CS_E_USAGE, "the tokenizer has %d ids but the model's vocabulary is %lld; use the tokenizer the model was made for",
                        cs_tokenizer_vocab_size(t->tok), (long long)spec->vocab_size);
