@@ -41,13 +41,22 @@ static const cs_option sampling_rows[] = {
 };
 #undef AT
 
+#define LATER(name, what) {name, CS_OPT_REFUSED, 0, NULL, NULL, what " is not in this version", NULL}
+static const cs_option compat_rows[] = {
+    LATER("nproc", "generating on several ranks"), LATER("tensor-model-parallel-size", "generating on several ranks"),
+    LATER("pipeline-model-parallel-size", "generating on several ranks"), LATER("lora-load", "LoRA"),
+    {"tokenizer-not-use-fast", CS_OPT_IGNORED, 0, NULL, NULL, "accepted, no effect here", NULL},
+};
+#undef LATER
+
 static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
 {
     generate_config *c = config;
     out[0] = (cs_option_group){"Model", cs_engine_option_rows, cs_engine_n_option_rows, &c->engine};
     out[1] = (cs_option_group){"Prompts", prompt_rows, sizeof prompt_rows / sizeof *prompt_rows, c};
     out[2] = (cs_option_group){"Choice of the next token", sampling_rows, sizeof sampling_rows / sizeof *sampling_rows, c};
-    return 3;
+    out[3] = (cs_option_group){"Known from other programs", compat_rows, sizeof compat_rows / sizeof *compat_rows, c};
+    return 4;
 }
 
 /* One prompt: where its text and ids are, and its finished line until the lines before it are out. */
