@@ -22,9 +22,10 @@ typedef struct cs_export_args {
     bool deepspeed;          /* release/mp_rank_XX_model_states.pt and `latest` */
 } cs_export_args;
 
-/* hf: config.json, generation_config.json, weights, tokenizer files. megatron: release/mp_rank_TT[_PPP]/model_optim_rng.pt with the config inside as plain
- * dicts, the tracker file, tokenizer files. gguf: one file with the tokenizer inside. All into a temporary folder that gets its name at the end. *bytes_out (may be NULL) gets the bytes of all
- * weights. CS_E_USAGE when `output` is not empty or the layout cannot be, CS_E_IO, CS_E_FORMAT, CS_E_NOMEM. */
+/* hf: config.json, generation_config.json, weights, tokenizer files. megatron: release/mp_rank_TT[_PPP]/model_optim_rng.pt with the config inside as
+ * plain dicts, the tracker file, tokenizer files. gguf: one file with the tokenizer inside. All into a temporary folder that gets its name at the
+ * end. *bytes_out (may be NULL) gets the bytes of all weights. CS_E_USAGE when `output` is not empty or the layout cannot be, CS_E_IO, CS_E_FORMAT,
+ * CS_E_NOMEM. */
 cs_status cs_export(const cs_source *src, const cs_export_args *args, size_t *bytes_out, cs_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Writing Megatron shards: one PyTorch file per tensor and pipeline rank, filled row by row from the source. Nothing but plain dicts, numbers, text and
- * tensors is in them, so that torch.load(weights_only=True) opens them. */
+/* Writing Megatron shards: one PyTorch file per tensor and pipeline rank, filled row by row from the source. Nothing but plain dicts, numbers, text
+ * and tensors is in them, so that torch.load(weights_only=True) opens them. */
 #include "base/mem.h"
 #include "ckpt/cast.h"
 #include "ckpt/exporter.h"
@@ -243,7 +243,8 @@ static cs_status check_layout(const cs_exporter *x, cs_error *err)
         {s->n_kv_heads % a->tp != 0, "--tensor-model-parallel-size must divide the key and value heads, there are", s->n_kv_heads},
         {s->ffn % a->tp != 0, "--tensor-model-parallel-size must divide the feed-forward width, which is", s->ffn},
         {!a->stage_layers && s->n_layers % (a->pp * a->vp) != 0, "pipeline size times virtual stages must divide the layers, there are", s->n_layers},
-        {a->stage_layers && (sum != s->n_layers || a->vp > 1), "--partition-layers must add up to the layers (without virtual stages), there are", s->n_layers},
+        {a->stage_layers && (sum != s->n_layers || a->vp > 1), "--partition-layers must add up to the layers (without virtual stages), there are",
+         s->n_layers},
         {a->deepspeed && a->vp > 1, "DeepSpeed files have no virtual stages; asked for", a->vp},
         {a->deepspeed && a->pp > 1 && !s->family->megatron->absolute, "DeepSpeed files of this family hold all layers; pipeline size", a->pp},
         {a->merged_mlp && !s->family->megatron->merged_mlp, "--merge-mlp: the model has no gate to merge; layers", s->n_layers},

@@ -27,8 +27,8 @@ typedef struct cs_hf {
 cs_status cs_hf_path(char *buf, size_t n, const char *dir, const char *file, cs_error *err);
 /* True if the folder holds weights this reads (model.safetensors, pytorch_model.bin or an index of either). */
 bool cs_hf_present(const char *dir);
-/* Opens dir's weights (safetensors before pytorch_model.bin), or `path` itself when it is one such file. With an index, the shards must hold exactly the tensors it lists.
- * CS_E_IO, CS_E_FORMAT, CS_E_NOMEM; nothing is held on failure. */
+/* Opens dir's weights (safetensors before pytorch_model.bin), or `path` itself when it is one such file. With an index, the shards must hold exactly
+ * the tensors it lists. CS_E_IO, CS_E_FORMAT, CS_E_NOMEM; nothing is held on failure. */
 cs_status cs_hf_init(cs_hf *hf, const char *path, cs_error *err);
 void cs_hf_release(cs_hf *hf);
 /* NULL when absent; *shard (may be NULL) is where it was found. */

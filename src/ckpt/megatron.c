@@ -11,11 +11,12 @@ static const int order[] = {CS_ROW_NORM1, CS_ROW_NORM1_BIAS, CS_ROW_QKV, CS_ROW_
 static const struct {
     cs_mg_cut cut;
     cs_part part;
-} layer_role[CS_ROW_PER_LAYER] = {
-    [CS_ROW_NORM1] = {CS_MG_WHOLE, CS_PART_NORM1}, [CS_ROW_NORM1_BIAS] = {CS_MG_WHOLE, CS_PART_NORM1}, [CS_ROW_QKV] = {CS_MG_QKV, CS_PART_QKV},
-    [CS_ROW_QKV_BIAS] = {CS_MG_QKV, CS_PART_QKV},  [CS_ROW_OUT] = {CS_MG_COLS, CS_PART_O},              [CS_ROW_OUT_BIAS] = {CS_MG_WHOLE, CS_PART_O},
-    [CS_ROW_NORM2] = {CS_MG_WHOLE, CS_PART_NORM2}, [CS_ROW_NORM2_BIAS] = {CS_MG_WHOLE, CS_PART_NORM2}, [CS_ROW_UP] = {CS_MG_ROWS, CS_PART_UP},
-    [CS_ROW_UP_BIAS] = {CS_MG_ROWS, CS_PART_UP},   [CS_ROW_DOWN] = {CS_MG_COLS, CS_PART_DOWN},          [CS_ROW_DOWN_BIAS] = {CS_MG_WHOLE, CS_PART_DOWN}};
+} layer_role[CS_ROW_PER_LAYER] = {[CS_ROW_NORM1] = {CS_MG_WHOLE, CS_PART_NORM1}, [CS_ROW_NORM1_BIAS] = {CS_MG_WHOLE, CS_PART_NORM1},
+                                  [CS_ROW_QKV] = {CS_MG_QKV, CS_PART_QKV},       [CS_ROW_QKV_BIAS] = {CS_MG_QKV, CS_PART_QKV},
+                                  [CS_ROW_OUT] = {CS_MG_COLS, CS_PART_O},        [CS_ROW_OUT_BIAS] = {CS_MG_WHOLE, CS_PART_O},
+                                  [CS_ROW_NORM2] = {CS_MG_WHOLE, CS_PART_NORM2}, [CS_ROW_NORM2_BIAS] = {CS_MG_WHOLE, CS_PART_NORM2},
+                                  [CS_ROW_UP] = {CS_MG_ROWS, CS_PART_UP},        [CS_ROW_UP_BIAS] = {CS_MG_ROWS, CS_PART_UP},
+                                  [CS_ROW_DOWN] = {CS_MG_COLS, CS_PART_DOWN},    [CS_ROW_DOWN_BIAS] = {CS_MG_WHOLE, CS_PART_DOWN}};
 static const struct {
     cs_mg_cut cut;
     cs_part part;

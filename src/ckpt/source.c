@@ -46,13 +46,15 @@ static open_fn *file_opener(const char *path)
 static cs_status open_file(cs_source *src, const char *path, cs_error *err)
 {
     cs_map map;
-    open_fn *open = file_opener(path);
-    if (open)
-        return open(src, path, err);
+    open_fn *opener = file_opener(path);
+    if (opener)
+        return opener(src, path, err);
     CS_TRY(cs_map_init(&map, path, err)); /* says why it cannot be read */
     cs_map_release(&map);
-    return cs_fail(err, CS_E_FORMAT, "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch or GGUF file; expected "
-                   "one of those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards", path);
+    return cs_fail(err, CS_E_FORMAT,
+                   "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch or GGUF file; expected "
+                   "one of those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards",
+                   path);
 }
 
 cs_status cs_source_init(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err)
@@ -111,7 +113,7 @@ void cs_source_fill(const cs_source *src, cs_param_table *t)
     int64_t widest = SLICE;
     for (int64_t r = 0; r < t->n_rows; r++)
         widest = t->row[r].cols > widest ? t->row[r].cols : widest;
-    void *part = cs_mem_must(cs_malloc((size_t)widest * 8), (size_t)widest * 8, "a slice of a tensor");
+    void *part = cs_mem_must(cs_calloc((size_t)widest, 8), (size_t)widest * 8, "a slice of a tensor");
     for (int64_t i = 0; i < cs_param_n_views(t); i++) {
         cs_param_view v = cs_param_view_at(t, i);
         int64_t cols = v.ndim == 2 ? v.shape[1] : 1, step = SLICE / cols > 0 ? SLICE / cols : 1;
@@ -130,7 +132,8 @@ void cs_source_fill(const cs_source *src, cs_param_table *t)
 cs_source_row cs_source_qkv_row(const cs_source *src, int64_t row, int which, int64_t head, int64_t d)
 {
     const cs_spec *s = &src->spec;
-    int64_t D = s->head_dim, first = src->first_view[row], base[3] = {0, s->n_heads * D, (s->n_heads + s->n_kv_heads) * D}, m = s->n_heads / s->n_kv_heads;
+    int64_t D = s->head_dim, first = src->first_view[row], base[3] = {0, s->n_heads * D, (s->n_heads + s->n_kv_heads) * D},
+            m = s->n_heads / s->n_kv_heads;
     if (s->family->qkv == CS_QKV_SEPARATE)
         return (cs_source_row){first + which, head * D + d};
     if (s->family->qkv == CS_QKV_BLOCKS)

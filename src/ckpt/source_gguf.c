@@ -65,7 +65,8 @@ static const cs_gguf_tensor *qkv_place(const cs_source *src, int64_t i, int64_t 
 {
     const gguf_source *g = src->data;
     const cs_spec *s = &src->spec;
-    int64_t D = s->head_dim, head = r / D, d = r % D, m = s->n_heads / s->n_kv_heads, which = i - src->first_view[src->view[i].param - src->table.row];
+    int64_t D = s->head_dim, head = r / D, d = r % D, m = s->n_heads / s->n_kv_heads,
+            which = i - src->first_view[src->view[i].param - src->table.row];
     if (s->family->qkv == CS_QKV_BLOCKS) {
         which = head < s->n_heads ? 0 : head < s->n_heads + s->n_kv_heads ? 1 : 2;
         head -= which == 0 ? 0 : s->n_heads + (which - 1) * s->n_kv_heads;
@@ -134,8 +135,10 @@ static cs_status read_rope(cs_spec *s, const cs_gguf *g, const char *arch, cs_er
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
     CS_TRY(cs_gguf_get_str(g, key, &type, &len, err));
     if (has(g, "rope_freqs.weight"))
-        return cs_fail(err, CS_E_FORMAT, "%s: the tensor rope_freqs.weight scales the rotation (Llama 3); which rule made it is not in the file, so it "
-                       "cannot become a config.json; convert the original model", g->name);
+        return cs_fail(err, CS_E_FORMAT,
+                       "%s: the tensor rope_freqs.weight scales the rotation (Llama 3); which rule made it is not in the file, so it "
+                       "cannot become a config.json; convert the original model",
+                       g->name);
     if (!type || (len == 4 && memcmp(type, "none", 4) == 0))
         return CS_OK;
     if (len != 6 || memcmp(type, "linear", 6) != 0)
@@ -151,7 +154,8 @@ static cs_status read_spec(cs_source *src, const cs_gguf *g, cs_error *err)
     CS_TRY(cs_gguf_get_str(g, "general.architecture", &name, &len, err));
     const cs_family *f = find_family(name, len);
     if (!f)
-        return cs_fail(err, CS_E_FORMAT, "%s: general.architecture \"%.*s\" is not one this version knows", g->name, (int)(len < 40 ? len : 40), name);
+        return cs_fail(err, CS_E_FORMAT, "%s: general.architecture \"%.*s\" is not one this version knows", g->name, (int)(len < 40 ? len : 40),
+                       name);
     const char *arch = f->gguf.arch;
     cs_spec *s = &src->spec;
     const cs_gguf_tensor *embed = cs_gguf_find_tensor(g, "token_embd.weight");

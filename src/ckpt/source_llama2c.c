@@ -164,14 +164,18 @@ static int64_t arg(const l2c_source *s, cs_pk_value args, const char *key)
 static cs_status read_pt_spec(cs_source *src, const char *path, cs_error *err)
 {
     const l2c_source *s = src->data;
-    const cs_torch_tensor *embed = find(s, "tok_embeddings.weight"), *w1 = find(s, "layers.0.feed_forward.w1.weight"), *head = find(s, "output.weight");
+    const cs_torch_tensor *embed = find(s, "tok_embeddings.weight"), *w1 = find(s, "layers.0.feed_forward.w1.weight"),
+                          *head = find(s, "output.weight");
     cs_pk_value args;
     if (!embed || !w1 || embed->ndim != 2 || w1->ndim != 2)
-        return cs_fail(err, CS_E_FORMAT, "%s: a PyTorch file without the tensors \"tok_embeddings.weight\" and \"layers.0.feed_forward.w1.weight\" of a "
-                       "llama2.c model; a pytorch_model.bin is opened as its folder, together with config.json", path);
+        return cs_fail(err, CS_E_FORMAT,
+                       "%s: a PyTorch file without the tensors \"tok_embeddings.weight\" and \"layers.0.feed_forward.w1.weight\" of a "
+                       "llama2.c model; a pytorch_model.bin is opened as its folder, together with config.json",
+                       path);
     if (!cs_pickle_get(&s->torch.pickle, s->torch.pickle.root, "model_args", &args))
         return cs_fail(err, CS_E_FORMAT, "%s: no \"model_args\", which say how many heads the model has", path);
-    int64_t heads = arg(s, args, "n_heads"), kv = arg(s, args, "n_kv_heads"), layers = arg(s, args, "n_layers"), max_seq = arg(s, args, "max_seq_len");
+    int64_t heads = arg(s, args, "n_heads"), kv = arg(s, args, "n_kv_heads"), layers = arg(s, args, "n_layers"),
+            max_seq = arg(s, args, "max_seq_len");
     bool tied = !head || (head->storage == embed->storage && head->first == embed->first);
     src->spec = l2c_spec(embed->shape[0], embed->shape[1], w1->shape[0], layers, heads, kv > 0 ? kv : heads, max_seq > 0 ? max_seq : 2048, tied);
     src->spec.dtype = embed->dtype;

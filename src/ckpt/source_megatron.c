@@ -155,7 +155,8 @@ static cs_status list_chunks(shard *s, cs_error *err)
             break;
         CS_TRY(cs_torch_list_init(&s->chunk[s->n_chunks], &s->torch, v, err));
     }
-    return s->n_chunks > 0 ? CS_OK : cs_fail(err, CS_E_FORMAT, "%s: no \"model\", \"model0\" or \"module\" in it; expected a Megatron checkpoint", s->path);
+    return s->n_chunks > 0 ? CS_OK
+                           : cs_fail(err, CS_E_FORMAT, "%s: no \"model\", \"model0\" or \"module\" in it; expected a Megatron checkpoint", s->path);
 }
 
 static cs_status open_shard(shard *s, cs_error *err)

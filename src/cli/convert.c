@@ -29,9 +29,9 @@ static const cs_option rows[] = {
     {"output", CS_OPT_STR, AT(output), NULL, NULL, "folder to be made; must not exist or be empty. gguf: the file", "output-model-dir"},
     {"to", CS_OPT_ENUM, AT(to), "auto", "auto|hf|megatron|gguf", "kind of the output; auto = megatron when a layout is given, else hf", NULL},
     {"dtype", CS_OPT_ENUM, AT(dtype), "keep", "keep|f32|bf16|fp16|f64|q8_0", "type of the weights written; q8_0 with --to gguf only", NULL},
-    {"max-shard-size", CS_OPT_STR, AT(max_shard), "5GB", NULL,
-     "hf: largest weights file: bytes, or a number with KB, MB, GB, KiB, MiB, GiB", NULL},
-    {"tokenizer", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder to carry over instead of the input's own", "tokenizer-name-or-path"},
+    {"max-shard-size", CS_OPT_STR, AT(max_shard), "5GB", NULL, "hf: largest weights file: bytes, or a number with KB, MB, GB, KiB, MiB, GiB", NULL},
+    {"tokenizer", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder to carry over instead of the input's own",
+     "tokenizer-name-or-path"},
     {"model-config", CS_OPT_STR, AT(model_config), NULL, NULL, "config.json for shards that do not bring their own", NULL},
     {"type", CS_OPT_STR, AT(type), NULL, NULL, "name of the size (7B, 13B, ...): checked against the model", NULL},
 };
@@ -41,7 +41,8 @@ static const cs_option shard_rows[] = {
     {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "0", "0..4096", "pipeline ranks of the shards written", "tgt-pipeline-model-parallel-size"},
     {"num-layers-per-virtual-pipeline-stage", CS_OPT_INT, AT(layers_per_chunk), "0", "0..", "layers of a virtual stage; 0 = no virtual stages", NULL},
     {"partition-layers", CS_OPT_STR, AT(partition), NULL, NULL, "layers of each pipeline rank, such as 6,11,11,4", NULL},
-    {"make-vocab-size-divisible-by", CS_OPT_INT, AT(vocab_multiple), "128", "1..1048576", "the vocabulary is padded to a multiple of this times the tensor ranks", NULL},
+    {"make-vocab-size-divisible-by", CS_OPT_INT, AT(vocab_multiple), "128", "1..1048576",
+     "the vocabulary is padded to a multiple of this times the tensor ranks", NULL},
     {"added-token-num", CS_OPT_INT, AT(added_tokens), "0", "0..1048576", "room for so many more ids before padding", NULL},
     {"merge-mlp", CS_OPT_FLAG, AT(merged_mlp), NULL, NULL, "gate and up as one tensor mlp.proj", "mlp-layer-fusion"},
     {"deepspeed", CS_OPT_FLAG, AT(deepspeed), NULL, NULL, "DeepSpeed's file names (mp_rank_XX_model_states.pt and latest)", NULL},
@@ -107,8 +108,9 @@ static cs_status parse_partition(const char *text, int64_t pp, int64_t *out, cs_
         out[n] = v;
         at = *end == ',' ? end + 1 : end;
         if (*end == '\0')
-            return n + 1 == pp ? CS_OK : cs_fail(err, CS_E_USAGE, "--partition-layers %s: %lld numbers for %lld pipeline ranks", text, (long long)n + 1,
-                                                 (long long)pp);
+            return n + 1 == pp ? CS_OK
+                               : cs_fail(err, CS_E_USAGE, "--partition-layers %s: %lld numbers for %lld pipeline ranks", text, (long long)n + 1,
+                                         (long long)pp);
         if (*end != ',')
             break;
     }
@@ -158,9 +160,21 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 {
     const convert_config *c = config;
     bool shards = c->to == TO_MEGATRON || (c->to == TO_AUTO && (c->tp > 0 || c->pp > 0 || c->deepspeed));
-    cs_export_args args = {.output = c->output, .to = shards ? CS_EXPORT_MEGATRON : c->to == TO_GGUF ? CS_EXPORT_GGUF : CS_EXPORT_HF, .keep_dtype = c->dtype == 0, .dtype = dtypes[c->dtype], .q8_0 = c->dtype == DTYPE_Q8_0,
-                           .tokenizer = c->tokenizer, .tp = c->tp > 0 ? c->tp : 1, .pp = c->pp > 0 ? c->pp : 1, .vp = 1,
-                           .vocab_multiple = c->vocab_multiple, .added_tokens = c->added_tokens, .merged_mlp = c->merged_mlp, .deepspeed = c->deepspeed};
+    cs_export_args args = {.output = c->output,
+                           .to = shards             ? CS_EXPORT_MEGATRON
+                                 : c->to == TO_GGUF ? CS_EXPORT_GGUF
+                                                    : CS_EXPORT_HF,
+                           .keep_dtype = c->dtype == 0,
+                           .dtype = dtypes[c->dtype],
+                           .q8_0 = c->dtype == DTYPE_Q8_0,
+                           .tokenizer = c->tokenizer,
+                           .tp = c->tp > 0 ? c->tp : 1,
+                           .pp = c->pp > 0 ? c->pp : 1,
+                           .vp = 1,
+                           .vocab_multiple = c->vocab_multiple,
+                           .added_tokens = c->added_tokens,
+                           .merged_mlp = c->merged_mlp,
+                           .deepspeed = c->deepspeed};
     cs_error found = {0};
     cs_source src = {0};
     check_flags(cli, c, &args, &found);

@@ -93,7 +93,7 @@ void cs_gguf_out_add(cs_gguf_out *o, const char *name, uint32_t type, int64_t ro
     size_t elements, unit, bytes, count, total;
     if (o->n == o->cap) {
         size_t cap = o->cap ? 2 * o->cap : 64;
-        cs_gguf_out_tensor *more = cs_realloc(o->tensor, cap * sizeof *more);
+        cs_gguf_out_tensor *more = cs_realloc_array(o->tensor, cap, sizeof *more);
         if (!more) {
             o->failed = true;
             return;

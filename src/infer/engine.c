@@ -12,7 +12,8 @@
 #define AT(field) offsetof(cs_engine_options, field)
 #define DTYPES "auto|f32|bf16|f64|fp16"
 const cs_option cs_engine_option_rows[] = {
-    {"load", CS_OPT_STR, AT(load), NULL, NULL, "model: Hugging Face folder, checkpoint, run folder (its newest complete checkpoint), Megatron shards, GGUF, llama2.c .bin or .pt", "model"},
+    {"load", CS_OPT_STR, AT(load), NULL, NULL,
+     "model: Hugging Face folder, checkpoint, run folder (its newest complete checkpoint), Megatron shards, GGUF, llama2.c .bin or .pt", "model"},
     {"tokenizer-name-or-path", CS_OPT_STR, AT(tokenizer), NULL, NULL, "tokenizer file or folder; default: the one in --load", "tokenizer"},
     {"dtype", CS_OPT_ENUM, AT(dtype), "auto", DTYPES, "storage and compute type; auto = the checkpoint's own", NULL},
     {"bf16", CS_OPT_SET, AT(dtype), "bf16", DTYPES, "same as --dtype bf16", NULL},

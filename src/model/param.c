@@ -86,7 +86,8 @@ static void add_layer(builder *b, int64_t l)
     int64_t at = CS_ROW_FIRST_LAYER + l * CS_ROW_PER_LAYER, q = s->n_heads * s->head_dim;
     double std = s->init_std, out_std = s->init_std / sqrt(2.0 * (double)s->n_layers);
     bool gated = s->family->act == CS_ACT_SWIGLU;
-    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}}, down[] = {{CS_PART_DOWN, s->hidden}};
+    const part_size out[] = {{CS_PART_O, s->hidden}}, gate_up[] = {{CS_PART_GATE, s->ffn}, {CS_PART_UP, s->ffn}},
+                    down[] = {{CS_PART_DOWN, s->hidden}};
     const part_size *up = gated ? gate_up : gate_up + 1;
     add_norm(b, at + CS_ROW_NORM1, l, CS_PART_NORM1, true);
     add_qkv(b, at, l);

@@ -1,7 +1,7 @@
 /* The parameter table: the single truth about every parameter. Init, load, save, HF names, weight decay, gradient reduction, optimizer ranges
  * and the norm all read it; none re-derives it. Local tensors are views into flat buffers, each aligned to CS_PARAM_ALIGN elements; the gaps are
- * zero. Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows. Where
- * a family's file has the rows of a tensor in another order (cs_qkv_layout), views say so in runs. */
+ * zero. Fused parameters (q|k|v, gate|up) are one row with several parts: each part is one tensor of the Hugging Face file, split by output rows.
+ * Where a family's file has the rows of a tensor in another order (cs_qkv_layout), views say so in runs. */
 #ifndef CS_MODEL_PARAM_H
 #define CS_MODEL_PARAM_H
 

@@ -284,8 +284,8 @@ cs_status cs_spec_check_label(const cs_spec *s, const char *name, cs_error *err)
         cs_str_release(&labels);
         if (l->n_layers == s->n_layers && l->hidden == s->hidden && l->n_heads == s->n_heads)
             return CS_OK;
-        return cs_fail(err, CS_E_USAGE, "--type %s means %lld layers, hidden %lld, %lld heads in the %s family; the model has %lld, %lld and %lld", name,
-                       (long long)l->n_layers, (long long)l->hidden, (long long)l->n_heads, s->family->name, (long long)s->n_layers,
+        return cs_fail(err, CS_E_USAGE, "--type %s means %lld layers, hidden %lld, %lld heads in the %s family; the model has %lld, %lld and %lld",
+                       name, (long long)l->n_layers, (long long)l->hidden, (long long)l->n_heads, s->family->name, (long long)s->n_layers,
                        (long long)s->hidden, (long long)s->n_heads);
     }
     cs_status status = cs_fail(err, CS_E_USAGE, "--type %s is no size of the %s family; it has %s", name, s->family->name,

@@ -1,5 +1,5 @@
-/* Baichuan 2's NormHead: logits come from the head's rows scaled to length 1, y = x (w_v / max(|w_v|, 1e-12))^T. The scaled copy is made again when the
- * weight has changed; gradients with respect to it are gathered over one micro-batch and pulled back. V vocabulary, H hidden. */
+/* Baichuan 2's NormHead: logits come from the head's rows scaled to length 1, y = x (w_v / max(|w_v|, 1e-12))^T. The scaled copy is made again when
+ * the weight has changed; gradients with respect to it are gathered over one micro-batch and pulled back. V vocabulary, H hidden. */
 #ifndef CS_NN_NORMHEAD_H
 #define CS_NN_NORMHEAD_H
 

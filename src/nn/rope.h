@@ -5,8 +5,8 @@
 
 #include "nn/ctx.h"
 
-/* How long contexts slow the rotation down. LINEAR: every frequency / factor. LLAMA3 (Llama 3.1's rule): frequencies whose wave length in positions is
- * above original_max_pos / low_freq_factor are divided, those below original_max_pos / high_freq_factor stay, those between are blended. */
+/* How long contexts slow the rotation down. LINEAR: every frequency / factor. LLAMA3 (Llama 3.1's rule): frequencies whose wave length in positions
+ * is above original_max_pos / low_freq_factor are divided, those below original_max_pos / high_freq_factor stay, those between are blended. */
 typedef enum cs_rope_rule { CS_ROPE_PLAIN, CS_ROPE_LINEAR, CS_ROPE_LLAMA3 } cs_rope_rule;
 typedef struct cs_rope_scaling {
     cs_rope_rule rule;

@@ -24,9 +24,9 @@ extern const size_t cs_scaler_n_option_rows;
 cs_status cs_scaler_check(const cs_scaler_options *o, cs_error *err);
 /* The state before the first step; `on` false: scale 1 for ever. */
 cs_scaler cs_scaler_start(const cs_scaler_options *o, bool on);
-/* After a step. Without overflow: after `window` good steps the scale doubles and the hysteresis is full again. With: the step's update was skipped, one
- * overflow of the hysteresis is used up, and at none left the scale halves, not below `min`. Returns false when an overflow found the scale at its
- * floor (or constant): scaling cannot help any more. */
+/* After a step. Without overflow: after `window` good steps the scale doubles and the hysteresis is full again. With: the step's update was skipped,
+ * one overflow of the hysteresis is used up, and at none left the scale halves, not below `min`. Returns false when an overflow found the scale at
+ * its floor (or constant): scaling cannot help any more. */
 bool cs_scaler_update(cs_scaler *s, const cs_scaler_options *o, bool overflow);
 
 #endif

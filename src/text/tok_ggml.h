@@ -23,8 +23,9 @@ typedef struct cs_ggml_vocab {
     cs_arena arena;
 } cs_ggml_vocab;
 
-/* `n_ids`: the model's vocabulary; ids beyond the tokenizer's become unused tokens [PADn]. The tokenizer must outlive *v. CS_E_FORMAT when llama.cpp has
- * no word for it (another split than GPT-2's, BLOOM's or Llama 3's; a normaliser with a character map), CS_E_NOMEM. Release after a failure too. */
+/* `n_ids`: the model's vocabulary; ids beyond the tokenizer's become unused tokens [PADn]. The tokenizer must outlive *v. CS_E_FORMAT when llama.cpp
+ * has no word for it (another split than GPT-2's, BLOOM's or Llama 3's; a normaliser with a character map), CS_E_NOMEM. Release after a failure too.
+ */
 cs_status cs_ggml_vocab_init(cs_ggml_vocab *v, const cs_tokenizer *tok, int64_t n_ids, cs_error *err);
 void cs_ggml_vocab_release(cs_ggml_vocab *v);
 

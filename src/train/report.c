@@ -130,8 +130,9 @@ cs_status cs_report_write(cs_report *r, cs_trainer *t, cs_error *err)
                    "tokens per second: %.1f | TFLOPs (SwiGLU): %.3f |",
                    (long long)st->step, (long long)t->total_iters, (long long)st->consumed_samples,
                    (long long)(st->consumed_samples * t->cfg.seq_length), seconds / steps * 1e3, r->last_lr, (long long)(r->sum.batch / r->steps),
-                   loss, r->last_scale, r->last_norm, (long long)t->cfg.seq_length, (long long)st->skipped, (long long)st->nan_steps, (double)r->sum.batch / seconds,
-                   megatron_tflops(t, (double)r->sum.batch, seconds), r->sum.tokens / seconds, true_tflops(t, r->sum.tokens, seconds));
+                   loss, r->last_scale, r->last_norm, (long long)t->cfg.seq_length, (long long)st->skipped, (long long)st->nan_steps,
+                   (double)r->sum.batch / seconds, megatron_tflops(t, (double)r->sum.batch, seconds), r->sum.tokens / seconds,
+                   true_tflops(t, r->sum.tokens, seconds));
     int64_t failures = cs_mem_failures();
     json_t *row = make_row(r, t, loss, seconds);
     cs_status status = cs_mem_failures() == failures ? cs_runlog_row(&t->log, row, err) : cs_fail_nomem(err, 1024, "a row of metrics.jsonl");

@@ -81,7 +81,8 @@ g() { "$CSPEED" generate "$@"; }
 long=$(printf 'word %.0s' {1..600})
 expect 2 "no model" "" "--load PATH is required" g --prompt x
 expect 4 "missing model" "" "error\[IO\]" g --load "$TMP/none" --prompt x
-expect 2 "a file as model" "" "cspeed convert" g --load "$data/stories260K.bin" --prompt x
+expect 4 "a file that is no model" "" "is not a folder" "$CSPEED" generate --load "$data/tok512.bin" --prompt x
+expect 0 "a llama2.c model as it is" "" "" "$CSPEED" generate --load "$data/stories260K.bin" --tokenizer-name-or-path "$data/tok512.bin" --prompt Once --max-new-tokens 3
 expect 2 "no prompt" "" "no prompt" g --load "$m"
 expect 2 "two kinds of prompts" "" "exclude each other" g --load "$m" --prompt x --prompts "$TMP/p.jsonl"
 expect 2 "prompt too long" "" "--prompt: [0-9]+ tokens, but the model has 512 positions" g --load "$m" --prompt "$long"

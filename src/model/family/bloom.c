@@ -1,5 +1,5 @@
-/* BLOOM 560M to 176B: LayerNorm with biases, a norm behind the embedding, ALiBi, GELU in its tanh form, biases everywhere, a tied head. Query, key and
- * value lie interleaved by head in one tensor. */
+/* BLOOM 560M to 176B: LayerNorm with biases, a norm behind the embedding, ALiBi, GELU in its tanh form, biases everywhere, a tied head. Query, key
+ * and value lie interleaved by head in one tensor. */
 #include "model/family/families.h"
 
 #include "fmt/json.h"
@@ -56,7 +56,8 @@ static bool write_sizes(const cs_spec *spec, json_t *config)
     return json_object_set_new(config, "n_inner", inner) == 0 && json_object_set_new(config, "pretraining_tp", json_integer(1)) == 0;
 }
 
-static const cs_size_label sizes[] = {{"560M", 24, 1024, 16}, {"1B1", 24, 1536, 16}, {"1B7", 24, 2048, 16}, {"3B", 30, 2560, 32}, {"7B", 30, 4096, 32}, {"176B", 70, 14336, 112}, {0}};
+static const cs_size_label sizes[] = {
+    {"560M", 24, 1024, 16}, {"1B1", 24, 1536, 16}, {"1B7", 24, 2048, 16}, {"3B", 30, 2560, 32}, {"7B", 30, 4096, 32}, {"176B", 70, 14336, 112}, {0}};
 
 const cs_family cs_family_bloom = {
     .name = "bloom",

@@ -18,7 +18,8 @@ static const cs_config_row rows[] = {
     {0},
 };
 
-static const cs_size_label sizes[] = {{"7B", 32, 4096, 32}, {"13B", 40, 5120, 40}, {"30B", 60, 6656, 52}, {"33B", 60, 6656, 52}, {"65B", 80, 8192, 64}, {"70B", 80, 8192, 64}, {0}};
+static const cs_size_label sizes[] = {
+    {"7B", 32, 4096, 32}, {"13B", 40, 5120, 40}, {"30B", 60, 6656, 52}, {"33B", 60, 6656, 52}, {"65B", 80, 8192, 64}, {"70B", 80, 8192, 64}, {0}};
 
 const cs_family cs_family_llama = {
     .name = "llama",
