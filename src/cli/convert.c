@@ -190,7 +190,7 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 const cs_command cs_command_convert = {
     .name = "convert",
     .usage = "cspeed convert --input PATH --output DIR [flags]",
-    .summary = "convert weights: Hugging Face folders, Megatron shards of any layout, llama2.c",
+    .summary = "convert weights: Hugging Face folders, Megatron shards of any layout, llama2.c, GGUF",
     .config_bytes = sizeof(convert_config),
     .groups = groups,
     .run = run,
