@@ -44,7 +44,9 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
 {
     char path[PATH_MAX];
     json_t *config;
-    if (cs_source_is_foreign(dir)) {
+    bool foreign;
+    CS_TRY(cs_source_is_foreign(dir, &foreign, err));
+    if (foreign) {
         cs_source src;
         cs_status status = cs_source_init(&src, dir, NULL, err);
         *spec = src.spec;
@@ -87,8 +89,10 @@ static void fill_table(const cs_hf *hf, cs_param_table *t)
 cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_table *table, bool verify, cs_error *err)
 {
     bool manifest = has_manifest(dir);
+    bool foreign;
     cs_hf hf;
-    if (cs_source_is_foreign(dir)) {
+    CS_TRY(cs_source_is_foreign(dir, &foreign, err));
+    if (foreign) {
         cs_source src;
         cs_status status = cs_source_init(&src, dir, NULL, err);
         if (status == CS_OK)

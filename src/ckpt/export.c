@@ -134,7 +134,7 @@ static cs_status edit_config(cs_exporter *x, cs_error *err)
     json_t *config = json_copy(x->src->config);
     const char *key = json_object_get(config, "dtype") && !json_object_get(config, "torch_dtype") ? "dtype" : "torch_dtype";
     const char *dtype = torch_name(x->args->dtype);
-    bool ok = config != NULL;
+    bool ok = config && json_object_size(config) == json_object_size(x->src->config); /* json_copy drops what it has no memory for */
     if (!x->args->keep_dtype)
         ok = ok && json_object_set_new(config, key, json_string(dtype)) == 0 &&
              (!json_object_get(config, "dtype") || json_object_set_new(config, "dtype", json_string(dtype)) == 0);

@@ -290,14 +290,15 @@ static cs_status kind_of_folder(const char *path, cs_kind *out, cs_error *err)
     char **names;
     size_t n;
     int64_t iteration;
-    bool run = false;
+    bool run = false, megatron;
     cs_tokenizer *tok;
     cs_error why = {0};
     if (has(path, CS_MANIFEST_NAME) || has(path, "trainer"))
         return *out = CS_KIND_CHECKPOINT, CS_OK;
     if (cs_hf_present(path))
         return *out = CS_KIND_HF, CS_OK;
-    if (cs_megatron_present(path))
+    CS_TRY(cs_megatron_present(path, &megatron, err));
+    if (megatron)
         return *out = CS_KIND_MEGATRON, CS_OK;
     CS_TRY(cs_io_list(path, &names, &n, err));
     for (size_t i = 0; i < n; i++)

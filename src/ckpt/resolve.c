@@ -120,12 +120,14 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
 
 cs_status cs_ckpt_resolve(const char *path, bool fallback, char **dir_create, cs_error *err)
 {
-    if (cs_source_is_foreign(path)) {
+    bool foreign;
+    *dir_create = NULL;
+    CS_TRY(cs_source_is_foreign(path, &foreign, err));
+    if (foreign) {
         *dir_create = cs_strdup(path);
         return *dir_create ? CS_OK : cs_fail_nomem(err, strlen(path), "a path");
     }
     char dir[PATH_MAX];
-    *dir_create = NULL;
     cs_file_kind kind = cs_io_kind(path, NULL);
     if (kind == CS_FILE_NONE)
         return cs_fail(err, CS_E_IO, "%s: no such folder; check the path", path);

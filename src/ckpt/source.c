@@ -27,30 +27,27 @@ cs_status cs_source_tables(cs_source *src, cs_error *err)
 typedef cs_status open_fn(cs_source *src, const char *path, cs_error *err);
 
 /* By the file's first bytes; NULL when it is no model. */
-static open_fn *file_opener(const char *path)
+static cs_status find_opener(const char *path, open_fn **out, cs_error *err)
 {
     cs_map map;
-    open_fn *open = NULL;
-    if (cs_map_init(&map, path, NULL) != CS_OK)
-        return NULL;
+    *out = NULL;
+    CS_TRY(cs_map_init(&map, path, err));
     if (cs_torch_sniff(map.data, map.size))
-        open = cs_source_open_torch;
+        *out = cs_source_open_torch;
     else if (map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0)
-        open = cs_source_open_gguf;
+        *out = cs_source_open_gguf;
     else if (cs_llama2c_detect(map.data, map.size))
-        open = cs_source_open_llama2c;
+        *out = cs_source_open_llama2c;
     cs_map_release(&map);
-    return open;
+    return CS_OK;
 }
 
 static cs_status open_file(cs_source *src, const char *path, cs_error *err)
 {
-    cs_map map;
-    open_fn *opener = file_opener(path);
+    open_fn *opener;
+    CS_TRY(find_opener(path, &opener, err));
     if (opener)
         return opener(src, path, err);
-    CS_TRY(cs_map_init(&map, path, err)); /* says why it cannot be read */
-    cs_map_release(&map);
     return cs_fail(err, CS_E_FORMAT,
                    "%s: from byte 0 no llama2.c model (a header whose sizes add up to the file) and no PyTorch or GGUF file; expected "
                    "one of those, a Hugging Face folder, a checkpoint, a run folder or Megatron shards",
@@ -60,11 +57,13 @@ static cs_status open_file(cs_source *src, const char *path, cs_error *err)
 cs_status cs_source_init(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err)
 {
     static const cs_source_hints none;
+    bool megatron;
     *src = (cs_source){0};
     cs_arena_init(&src->arena, "tensor names");
     if (cs_io_kind(path, NULL) != CS_FILE_DIR)
         return open_file(src, path, err);
-    if (cs_megatron_present(path))
+    CS_TRY(cs_megatron_present(path, &megatron, err));
+    if (megatron)
         return cs_source_open_megatron(src, path, hints ? hints : &none, err);
     return cs_source_open_folder(src, path, err);
 }
@@ -89,9 +88,14 @@ void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_d
     src->ops->read(src, i, lo, n, type, out);
 }
 
-bool cs_source_is_foreign(const char *path)
+cs_status cs_source_is_foreign(const char *path, bool *foreign, cs_error *err)
 {
-    return cs_io_kind(path, NULL) == CS_FILE_REGULAR ? file_opener(path) != NULL : cs_megatron_present(path);
+    open_fn *opener;
+    if (cs_io_kind(path, NULL) != CS_FILE_REGULAR)
+        return cs_megatron_present(path, foreign, err);
+    CS_TRY(find_opener(path, &opener, err));
+    *foreign = opener != NULL;
+    return CS_OK;
 }
 
 /* Rows [lo, lo+n) of view i go to `at` in the flat buffers. */

@@ -48,8 +48,8 @@ cs_dtype cs_source_dtype(const cs_source *src, int64_t i);
 /* Rows [lo, lo+n) of view i (elements for a vector) in the order of the Hugging Face file, converted to `type`, into out. */
 void cs_source_read(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *out);
 
-/* True for what is neither a Hugging Face folder nor one of this program's own: a file, or shards. */
-bool cs_source_is_foreign(const char *path);
+/* *foreign: true for what is neither a Hugging Face folder nor one of this program's own: a model file, or shards. CS_E_IO, CS_E_NOMEM. */
+cs_status cs_source_is_foreign(const char *path, bool *foreign, cs_error *err);
 /* Fills the store of a table of the same spec, and its master if there is one, converting on the way. */
 void cs_source_fill(const cs_source *src, cs_param_table *table);
 
@@ -68,8 +68,8 @@ cs_status cs_source_open_llama2c(cs_source *src, const char *path, cs_error *err
 cs_status cs_source_open_torch(cs_source *src, const char *path, cs_error *err);
 cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err);
 cs_status cs_source_open_gguf(cs_source *src, const char *path, cs_error *err);
-/* Is the path a folder of Megatron or AscendSpeed shards, or one that leads to such? */
-bool cs_megatron_present(const char *path);
+/* Is the path a folder of Megatron or AscendSpeed shards, or one that leads to such? CS_E_IO, CS_E_NOMEM when that cannot be found out. */
+cs_status cs_megatron_present(const char *path, bool *present, cs_error *err);
 /* Of a source that cs_source_open_megatron made. */
 typedef struct cs_megatron_layout {
     int64_t tp, pp, chunks, padded_vocab;

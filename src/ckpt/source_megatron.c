@@ -38,48 +38,54 @@ typedef struct mg_source {
 
 /* ---- finding the files ---- */
 
-static bool has_shards(const char *dir)
+static cs_status has_shards(const char *dir, bool *found, cs_error *err)
 {
     char **names;
     size_t n;
-    bool found = false;
-    if (cs_io_kind(dir, NULL) != CS_FILE_DIR || cs_io_list(dir, &names, &n, NULL) != CS_OK)
-        return false;
+    *found = false;
+    if (cs_io_kind(dir, NULL) != CS_FILE_DIR)
+        return CS_OK;
+    CS_TRY(cs_io_list(dir, &names, &n, err));
     for (size_t i = 0; i < n; i++)
-        found |= strncmp(names[i], "mp_rank_", 8) == 0;
+        *found |= strncmp(names[i], "mp_rank_", 8) == 0;
     cs_io_list_free(names, n);
-    return found;
+    return CS_OK;
 }
 
 /* The folder with mp_rank_* that the tracker file of `path` names (Megatron's, or DeepSpeed's `latest`), or path itself. */
-static bool find_folder(const char *path, char out[PATH_MAX])
+static cs_status find_folder(const char *path, char out[PATH_MAX], bool *found, cs_error *err)
 {
     static const char *const trackers[] = {"latest_checkpointed_iteration.txt", "latest"};
-    if (has_shards(path))
-        return snprintf(out, PATH_MAX, "%s", path) < PATH_MAX;
-    for (size_t i = 0; i < 2; i++) {
+    CS_TRY(has_shards(path, found, err));
+    if (*found) {
+        *found = snprintf(out, PATH_MAX, "%s", path) < PATH_MAX;
+        return CS_OK;
+    }
+    for (size_t i = 0; i < 2 && !*found; i++) {
         char file[PATH_MAX], tag[128] = "", *end;
         uint8_t *text;
         size_t n;
-        if (cs_hf_path(file, sizeof file, path, trackers[i], NULL) != CS_OK || cs_io_kind(file, NULL) != CS_FILE_REGULAR ||
-            cs_io_read_all(file, sizeof tag - 1, &text, &n, NULL) != CS_OK)
+        int64_t size;
+        if (cs_hf_path(file, sizeof file, path, trackers[i], NULL) != CS_OK || cs_io_kind(file, &size) != CS_FILE_REGULAR ||
+            size >= (int64_t)sizeof tag)
             continue;
+        CS_TRY(cs_io_read_all(file, sizeof tag - 1, &text, &n, err));
         memcpy(tag, text, n);
         cs_free(text);
         tag[strcspn(tag, " \t\r\n")] = '\0';
         long long iteration = strtoll(tag, &end, 10);
         if (tag[0] && *end == '\0')
             snprintf(tag, sizeof tag, "iter_%07lld", iteration);
-        if (tag[0] && !strchr(tag, '/') && cs_hf_path(out, PATH_MAX, path, tag, NULL) == CS_OK && has_shards(out))
-            return true;
+        if (tag[0] && !strchr(tag, '/') && cs_hf_path(out, PATH_MAX, path, tag, NULL) == CS_OK)
+            CS_TRY(has_shards(out, found, err));
     }
-    return false;
+    return CS_OK;
 }
 
-bool cs_megatron_present(const char *path)
+cs_status cs_megatron_present(const char *path, bool *present, cs_error *err)
 {
     char dir[PATH_MAX];
-    return find_folder(path, dir);
+    return find_folder(path, dir, present, err);
 }
 
 /* "mp_rank_01", "mp_rank_01_002" (folders with model_optim_rng.pt) and "mp_rank_03_model_states.pt". */
@@ -441,6 +447,7 @@ static const cs_source_ops mg_ops = {"Megatron shards", mg_dtype, mg_read, mg_re
 cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_source_hints *hints, cs_error *err)
 {
     char dir[PATH_MAX];
+    bool found;
     src->ops = &mg_ops;
     mg_source *m = src->data = cs_calloc(1, sizeof *m);
     if (!m)
@@ -448,7 +455,8 @@ cs_status cs_source_open_megatron(cs_source *src, const char *path, const cs_sou
     src->dir = cs_strdup(path);
     if (!src->dir)
         return cs_fail_nomem(err, strlen(path), "a path");
-    if (!find_folder(path, dir))
+    CS_TRY(find_folder(path, dir, &found, err));
+    if (!found)
         return cs_fail(err, CS_E_IO, "%s: no folder with mp_rank_* in it", path);
     CS_TRY(list_shards(m, dir, err));
     if (m->n_shards == 0)

@@ -93,9 +93,13 @@ static cs_status verify_run(const char *run_dir, tally *t, cs_error *err)
 static cs_status verify_path(const char *path, tally *t, cs_error *err)
 {
     char file[PATH_MAX];
+    bool foreign;
     if (cs_io_kind(path, NULL) == CS_FILE_NONE)
         return cs_fail(err, CS_E_IO, "%s: no such folder; check the path", path);
-    if (cs_io_kind(path, NULL) != CS_FILE_DIR || cs_megatron_present(path))
+    if (cs_io_kind(path, NULL) != CS_FILE_DIR)
+        return verify_foreign(path, t, err);
+    CS_TRY(cs_megatron_present(path, &foreign, err));
+    if (foreign)
         return verify_foreign(path, t, err);
     CS_TRY(cs_hf_path(file, sizeof file, path, CS_MANIFEST_NAME, err));
     if (cs_io_kind(file, NULL) != CS_FILE_NONE)

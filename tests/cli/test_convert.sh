@@ -33,7 +33,7 @@ same "joined shards are the same bytes" "$hf/model.safetensors" "$TMP/joined/mod
 
 expect 2 "output is not empty" "" "not empty" "$CSPEED" convert --input "$hf" --output "$TMP/again"
 expect 2 "both flags missing, one pass" "" "--output is missing" "$CSPEED" convert
-expect 2 "kind of output that is not there" "" "--to" "$CSPEED" convert --input "$hf" --output "$TMP/x" --to gguf
+expect 2 "kind of output that is not there" "" "--to" "$CSPEED" convert --input "$hf" --output "$TMP/x" --to pickle
 expect 2 "shard size" "" "max-shard-size" "$CSPEED" convert --input "$hf" --output "$TMP/x" --max-shard-size 5parsec
 expect 4 "no such input" "" "no/such" "$CSPEED" convert --input "$TMP/no/such" --output "$TMP/x"
 expect 4 "no such tokenizer" "" "tok.none" "$CSPEED" convert --input "$hf" --output "$TMP/x" --tokenizer "$TMP/tok.none"
