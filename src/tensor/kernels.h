@@ -49,6 +49,12 @@ typedef struct cs_adamw {
     double grad_scale;                          /* gradients are multiplied by this first (clipping) */
 } cs_adamw;
 
+/* What the products with one weight hold besides their operands, in bytes. */
+typedef struct cs_gemm_bytes {
+    size_t pack[2]; /* the packed copy for y = x W^T [0] and for dx = dy W [1]; kept with the weight */
+    size_t work[2]; /* workspace of y = x W^T alone [0], of all three products [1]; one for all weights, as large as the largest */
+} cs_gemm_bytes;
+
 typedef struct cs_kernels {
     const char *name;
     cs_dtype store, acc;
@@ -62,6 +68,8 @@ typedef struct cs_kernels {
     void (*gemm_wgrad)(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw);
     /* Frees what the backend packed. */
     void (*weight_release)(cs_weight *w);
+    /* For T rows and a weight [rows, cols] on `threads` threads; allocates nothing. */
+    cs_gemm_bytes (*gemm_bytes)(int64_t T, int64_t rows, int64_t cols, int threads);
     /* db (A) [N] += column sums of dy */
     void (*bias_grad)(int64_t T, int64_t N, const void *dy, int64_t ldy, void *db);
 

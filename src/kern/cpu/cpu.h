@@ -16,7 +16,7 @@ typedef enum cs_isa {
 /* What this CPU (and its operating system) can run. */
 cs_isa cs_cpu_detect(void);
 
-/* Sets gemm_fwd, gemm_dgrad, gemm_wgrad and weight_release of `table` (table->store says which type) for code up to `isa`.
+/* Sets gemm_fwd, gemm_dgrad, gemm_wgrad, weight_release and gemm_bytes of `table` (table->store says which type) for code up to `isa`.
  * gemm: "own" (on a CPU with bf16 dot products: those), "own-f32" (bf16 in memory, f32 arithmetic, where "own" is the other) or
  * "onednn". Returns false, table untouched, when this build or `isa` has no such product. */
 bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm);

@@ -183,20 +183,27 @@ static void packed_destroy(packed *p)
 }
 
 /* Asks for the layout that a product of 512 rows likes best; other row counts use the same one. */
-static packed *packed_create(cs_dtype t, int64_t n, int64_t k)
+static bool packed_layout(cs_dtype t, int64_t n, int64_t k, dnnl_memory_desc_t *out)
 {
-    packed *p = cs_mem_must(cs_calloc(1, sizeof *p), sizeof *p, "packed weights");
     key probe = {.form = FWD, .store = t, .out = t, .m = 512, .n = n, .k = k, .lda = k, .ldc = n};
     dnnl_memory_desc_t any;
     dnnl_dims_t dims = {k, n};
     dnnl_primitive_desc_t pd;
     if (dnnl_memory_desc_init_by_tag(&any, 2, dims, type_of(t), dnnl_format_tag_any) != dnnl_success ||
-        make_desc(&probe, &any, &pd) != dnnl_success) {
+        make_desc(&probe, &any, &pd) != dnnl_success)
+        return false;
+    *out = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+    dnnl_primitive_desc_destroy(pd);
+    return true;
+}
+
+static packed *packed_create(cs_dtype t, int64_t n, int64_t k)
+{
+    packed *p = cs_mem_must(cs_calloc(1, sizeof *p), sizeof *p, "packed weights");
+    if (!packed_layout(t, n, k, &p->md)) {
         cs_free(p);
         return NULL;
     }
-    p->md = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
-    dnnl_primitive_desc_destroy(pd);
     p->bytes = dnnl_memory_desc_get_size(&p->md);
     p->data = cs_mem_must(cs_alloc_aligned(p->bytes), p->bytes, "packed weights");
     if (dnnl_memory_create(&p->memory, &p->md, mine.engine, p->data) != dnnl_success) {
@@ -307,9 +314,32 @@ static void wgrad_bf16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t 
     wgrad(CS_BF16, T, N, K, dy, ldy, x, ldx, dw);
 }
 
+/* The workspace is oneDNN's own and small. */
+static cs_gemm_bytes bytes(cs_dtype t, int64_t rows, int64_t cols)
+{
+    cs_gemm_bytes out = {0};
+    dnnl_memory_desc_t md;
+    for (int form = FWD; form <= DGRAD && start(); form++)
+        if (form == FWD ? packed_layout(t, rows, cols, &md) : packed_layout(t, cols, rows, &md))
+            out.pack[form] = dnnl_memory_desc_get_size(&md);
+    return out;
+}
+
+static cs_gemm_bytes bytes_f32(int64_t T, int64_t rows, int64_t cols, int threads)
+{
+    (void)T, (void)threads;
+    return bytes(CS_F32, rows, cols);
+}
+
+static cs_gemm_bytes bytes_bf16(int64_t T, int64_t rows, int64_t cols, int threads)
+{
+    (void)T, (void)threads;
+    return bytes(CS_BF16, rows, cols);
+}
+
 const cs_gemm_ops *cs_gemm_dnnl(cs_dtype store, cs_isa isa)
 {
-    static const cs_gemm_ops f32 = {fwd, dgrad, wgrad_f32, release}, bf16 = {fwd, dgrad, wgrad_bf16, release};
+    static const cs_gemm_ops f32 = {fwd, dgrad, wgrad_f32, release, bytes_f32}, bf16 = {fwd, dgrad, wgrad_bf16, release, bytes_bf16};
     if (store == CS_F32)
         return &f32;
     return store == CS_BF16 && isa >= CS_ISA_AVX512 ? &bf16 : NULL;

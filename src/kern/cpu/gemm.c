@@ -114,9 +114,14 @@ static grid cut(const cs_gemm_kind *g, int64_t m, int64_t n, int threads)
     return c;
 }
 
+static bool is_small(int64_t m, int64_t n, int64_t k)
+{
+    return 2.0 * (double)m * (double)n * (double)k < SERIAL_FLOPS;
+}
+
 static int threads_for(int64_t m, int64_t n, int64_t k)
 {
-    return omp_in_parallel() || 2.0 * (double)m * (double)n * (double)k < SERIAL_FLOPS ? 1 : omp_get_max_threads();
+    return omp_in_parallel() || is_small(m, n, k) ? 1 : omp_get_max_threads();
 }
 
 /* --- packing -------------------------------------------------------------------------------------------------------------------- */
@@ -147,6 +152,11 @@ static void pack_b_panel(const cs_gemm_kind *g, const void *src, int64_t ld, boo
         g->pack_b_cols(k, cols, element(src, j * g->nr, g->store), ld, g->nr, dst);
 }
 
+static bool packed_bytes(const cs_gemm_kind *g, int64_t n, int64_t k, size_t *bytes)
+{
+    return cs_mul_checked((size_t)((n + g->nr - 1) / g->nr * 4), (size_t)(words_b(g, k) * g->nr), bytes);
+}
+
 /* The packed form of W for y = x W^T (form 0) or dx = dy W (form 1), repacked when the version changed. */
 static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int form)
 {
@@ -156,7 +166,7 @@ static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int fo
         return w->pack[form];
     if (!w->pack[form]) {
         size_t bytes;
-        CS_ASSERT(cs_mul_checked((size_t)(panels * 4), (size_t)panel, &bytes)); /* the weight itself is in memory */
+        CS_ASSERT(packed_bytes(g, n, k, &bytes)); /* the weight itself is in memory */
         w->pack[form] = cs_mem_must(cs_alloc_aligned(bytes), bytes, "packed weights");
     }
     uint32_t *dst = w->pack[form];
@@ -252,12 +262,18 @@ static slice slice_at(const cs_gemm_kind *g, int64_t k, void *base)
     return s;
 }
 
+/* Workspace of a thread of run_large. */
+static size_t large_bytes(const cs_gemm_kind *g, int64_t k, cs_dtype c_dtype)
+{
+    return slice_bytes(g, k, c_dtype != CS_F32 && k > g->kc);
+}
+
 static void run_large(const product *p)
 {
     const cs_gemm_kind *g = p->g;
     int threads = threads_for(p->m, p->n, p->k);
     grid c = cut(g, p->m, p->n, threads);
-    size_t bytes = slice_bytes(g, p->k, p->c_dtype != CS_F32 && p->k > g->kc);
+    size_t bytes = large_bytes(g, p->k, p->c_dtype);
     char *base = work_take(bytes * (size_t)threads);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t i = 0; i < c.rows * c.cols; i++) {
@@ -268,10 +284,15 @@ static void run_large(const product *p)
 
 /* --- thin products: at most mr rows, bound by reading B ------------------------------------------------------------------------- */
 
+static size_t thin_bytes(const cs_gemm_kind *g, int64_t m, int64_t k)
+{
+    return (size_t)(words_a(g, k) * m) * 4;
+}
+
 static void run_thin(const product *p)
 {
     const cs_gemm_kind *g = p->g;
-    uint32_t *a = work_take((size_t)(words_a(g, p->k) * p->m) * 4);
+    uint32_t *a = work_take(thin_bytes(g, p->m, p->k));
     g->pack_a_rows(p->k, (int)p->m, p->a, p->lda, (int)p->m, a);
     int64_t panels = (p->n + g->nr - 1) / g->nr;
     int threads = threads_for(p->m, p->n, p->k);
@@ -340,6 +361,12 @@ static void wgrad_part(const product *p, const slice *mem, uint32_t *shared, con
     }
 }
 
+/* What all threads share in wgrad: one packed block of x. */
+static size_t shared_bytes(const cs_gemm_kind *g, int64_t T, int64_t K)
+{
+    return (size_t)round_up(words_b(g, min64(T, g->kc)) * round_up(min64(K, NC_SHARED), g->nr) * 4, 4096);
+}
+
 void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
 {
     if (T <= 0 || N <= 0 || K <= 0)
@@ -347,11 +374,31 @@ void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, c
     product p = {g, N, K, T, dy, ldy, true, NULL, 0, NULL, dw, K, CS_F32, 1};
     int threads = threads_for(T, N, K);
     size_t bytes = slice_bytes(g, T, false);
-    size_t shared = (size_t)round_up(words_b(g, min64(T, g->kc)) * round_up(min64(K, NC_SHARED), g->nr) * 4, 4096);
+    size_t shared = shared_bytes(g, T, K);
     char *base = work_take(shared + bytes * (size_t)threads);
 #pragma omp parallel num_threads(threads)
     {
         slice mem = slice_at(g, T, base + shared + bytes * (size_t)omp_get_thread_num());
         wgrad_part(&p, &mem, (uint32_t *)base, x, ldx);
     }
+}
+
+/* --- sizes ---------------------------------------------------------------------------------------------------------------------- */
+
+static size_t product_bytes(const cs_gemm_kind *g, int64_t m, int64_t n, int64_t k, int threads)
+{
+    return m <= g->mr ? thin_bytes(g, m, k) : large_bytes(g, k, g->store) * (size_t)(is_small(m, n, k) ? 1 : threads);
+}
+
+cs_gemm_bytes cs_gemm_run_bytes(const cs_gemm_kind *g, int64_t T, int64_t rows, int64_t cols, int threads)
+{
+    cs_gemm_bytes out = {{SIZE_MAX, SIZE_MAX}, {0, 0}}; /* a weight that could not be in memory */
+    packed_bytes(g, rows, cols, &out.pack[0]);
+    packed_bytes(g, cols, rows, &out.pack[1]);
+    out.work[0] = out.work[1] = product_bytes(g, T, rows, cols, threads);
+    const size_t more[] = {product_bytes(g, T, cols, rows, threads),
+                           shared_bytes(g, T, cols) + slice_bytes(g, T, false) * (size_t)(is_small(T, rows, cols) ? 1 : threads)};
+    for (int i = 0; i < 2; i++)
+        out.work[1] = more[i] > out.work[1] ? more[i] : out.work[1];
+    return out;
 }

@@ -45,12 +45,16 @@ void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, c
 /* Frees pack[0] and pack[1] that cs_gemm_run_* made. */
 void cs_gemm_run_release(cs_weight *w);
 
+/* As the kernel table's gemm_bytes. */
+cs_gemm_bytes cs_gemm_run_bytes(const cs_gemm_kind *g, int64_t T, int64_t rows, int64_t cols, int threads);
+
 /* One complete way to do the products, as it goes into a kernel table. */
 typedef struct cs_gemm_ops {
     void (*fwd)(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta);
     void (*dgrad)(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta);
     void (*wgrad)(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw);
     void (*release)(cs_weight *w);
+    cs_gemm_bytes (*bytes)(int64_t T, int64_t rows, int64_t cols, int threads);
 } cs_gemm_ops;
 
 extern const cs_gemm_ops cs_gemm_f32_avx2, cs_gemm_f32_avx512;

@@ -14,6 +14,12 @@ static void weight_release(cs_weight *w)
     w->pack_version[0] = w->pack_version[1] = 0;
 }
 
+static cs_gemm_bytes gemm_bytes(int64_t T, int64_t rows, int64_t cols, int threads)
+{
+    (void)T, (void)rows, (void)cols, (void)threads;
+    return (cs_gemm_bytes){0};
+}
+
 static void bias_grad(int64_t T, int64_t N, const void *dy, int64_t ldy, void *db)
 {
 #pragma omp parallel for if (T * N > SMALL)
@@ -378,6 +384,7 @@ const cs_kernels REF_TABLE = {
     .gemm_dgrad = gemm_dgrad,
     .gemm_wgrad = gemm_wgrad,
     .weight_release = weight_release,
+    .gemm_bytes = gemm_bytes,
     .bias_grad = bias_grad,
     .rmsnorm_fwd = rmsnorm_fwd,
     .rmsnorm_bwd = rmsnorm_bwd,
