@@ -73,13 +73,25 @@ static const cs_option run_rows[] = {
 
 static const cs_option parallel_rows[] = {
     {"nproc", CS_OPT_INT, AT(nproc), "1", "1..4096", "ranks on this machine (under mpirun the job decides)", "nproc-per-node num-gpus"},
-    {"tensor-model-parallel-size", CS_OPT_INT, AT(tp), "1", "1..", "tensor parallelism; only 1 in this version", NULL},
-    {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "pipeline parallelism; only 1 in this version", NULL},
+    {"tensor-model-parallel-size", CS_OPT_INT, AT(tp), "1", "1..", "tensor parallelism; train: only 1 in this version", NULL},
+    {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "pipeline parallelism; train: only 1 in this version", NULL},
+    {"num-layers-per-virtual-pipeline-stage", CS_OPT_INT, AT(virtual_layers), NULL, "0..",
+     "layers of a chunk of an interleaved pipeline; train: not in this version", NULL},
     {"sequence-parallel", CS_OPT_FLAG, AT(sequence_parallel), NULL, NULL, "no effect without tensor parallelism", NULL},
     {"use-distributed-optimizer", CS_OPT_FLAG, AT(dist_optimizer), NULL, NULL, "optimizer state split over the data-parallel ranks (ZeRO 1)", NULL},
     {"nnodes", CS_OPT_INT, AT(n_nodes), "1", "1..1", "machines; several: start the ranks on them with mpirun", NULL},
     {"node-rank", CS_OPT_INT, AT(node_rank), "0", "0..0", "this machine's number", NULL},
-    {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3", "0, or 1 = --use-distributed-optimizer; 2 and 3 are not in this version", NULL},
+    {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3", "0, or 1 = --use-distributed-optimizer; train: 2 and 3 are not in this version", NULL},
+};
+
+static const cs_option recompute_rows[] = {
+    {"recompute-granularity", CS_OPT_ENUM, AT(recompute), "none", "none|full",
+     "full: layers keep their input only and run again in backward; train: not in this version", NULL},
+    {"checkpoint-activations", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --recompute-granularity full", NULL},
+    {"recompute-method", CS_OPT_ENUM, AT(recompute_method), "uniform", "uniform|block",
+     "uniform: all layers, in groups; block: the first layers of each stage or chunk", NULL},
+    {"recompute-num-layers", CS_OPT_INT, AT(recompute_layers), "1", "1..", "layers of a group (uniform), layers to recompute (block)",
+     "checkpoint-num-layers"},
 };
 
 #define IGNORED(name) {name, CS_OPT_IGNORED, 0, NULL, NULL, "accepted, no effect here", NULL}
@@ -100,10 +112,10 @@ static const cs_option compat_rows[] = {
     IGNORED("query-key-layer-scaling"), IGNORED("no-attention-softmax-in-fp32"), IGNORED("release-fp32-grad"), IGNORED("fill-neg-inf"),
     IGNORED("square-alibi-mask"), IGNORED("padding-attention-mask"), IGNORED("master-addr"), IGNORED("master-port"), IGNORED("max-restarts"),
     IGNORED("rdzv-backend"), IGNORED("rdzv-endpoint"), IGNORED("tee"),
-    LATER("deepspeed"), LATER("deepspeed-config"), LATER("deepspeed-activation-checkpointing"), LATER("checkpoint-activations"),
-    LATER("checkpoint-num-layers"), LATER("checkpoint-policy"), LATER("checkpoint-block-layer"), LATER("recompute-granularity"),
-    LATER("recompute-method"), LATER("recompute-num-layers"), LATER("recomputation-layer-num"),
-    LATER("auto-recompute-device-size"), LATER("keep-last-token"), LATER("num-layers-per-virtual-pipeline-stage"), LATER("optimized-pipeline"),
+    LATER("deepspeed"), LATER("deepspeed-config"), LATER("deepspeed-activation-checkpointing"),
+    LATER("checkpoint-policy"), LATER("checkpoint-block-layer"),
+    LATER("recomputation-layer-num"),
+    LATER("auto-recompute-device-size"), LATER("keep-last-token"), LATER("optimized-pipeline"),
     LATER("manual-mbs"), LATER("foldx-mode"), LATER("fold-mode"), LATER("use-manual-layer-allocation"), LATER("manual-layers"),
     LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
     LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("train-tokens"),
@@ -115,6 +127,7 @@ static const cs_option_group fixed_groups[] = {
     {"Numbers", number_rows, sizeof number_rows / sizeof *number_rows, NULL},
     {"Run", run_rows, sizeof run_rows / sizeof *run_rows, NULL},
     {"Parallel", parallel_rows, sizeof parallel_rows / sizeof *parallel_rows, NULL},
+    {"Recompute", recompute_rows, sizeof recompute_rows / sizeof *recompute_rows, NULL},
     {"Accepted from other programs", compat_rows, sizeof compat_rows / sizeof *compat_rows, NULL},
 };
 
@@ -150,6 +163,8 @@ static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
         {c->tp != 1, "--tensor-model-parallel-size %lld: only 1 is in this version", c->tp, 0},
         {c->pp != 1, "--pipeline-model-parallel-size %lld: only 1 is in this version", c->pp, 0},
         {c->zero_stage > 1, "--zero-stage %lld: only 0 and 1 are in this version", c->zero_stage, 0},
+        {c->virtual_layers > 0, "--num-layers-per-virtual-pipeline-stage %lld: not supported by train in this version", c->virtual_layers, 0},
+        {c->recompute != 0, "--checkpoint-activations: not supported by train in this version, nor is --recompute-granularity full", 0, 0},
         {c->train_iters > 0 && c->train_samples > 0, "--train-iters %lld and --train-samples %lld exclude each other", c->train_iters,
          c->train_samples},
         {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
@@ -274,4 +289,13 @@ int64_t cs_train_total_iters(const cs_train_config *c, const cs_ramp *ramp)
         iters++;
     }
     return consumed < c->train_samples ? iters + (c->train_samples - consumed) / c->global_batch : iters;
+}
+
+cs_layout cs_train_layout(const cs_train_config *c, int64_t world)
+{
+    static const cs_recompute methods[] = {CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK};
+    return (cs_layout){.world = world, .tp = c->tp, .pp = c->pp, .virtual_layers = c->virtual_layers,
+                       .zero = c->zero_stage > 0 ? c->zero_stage : c->dist_optimizer, .sequence_parallel = c->sequence_parallel,
+                       .micro_batch = c->micro_batch, .global_batch = c->global_batch, .seq_length = c->seq_length,
+                       .recompute = c->recompute ? methods[c->recompute_method] : CS_RECOMPUTE_NONE, .recompute_layers = c->recompute_layers};
 }

@@ -8,6 +8,7 @@
 #include "optim/lr.h"
 #include "optim/optimizer.h"
 #include "optim/scaler.h"
+#include "parallel/layout.h"
 
 typedef struct cs_train_config {
     /* model */
@@ -30,8 +31,10 @@ typedef struct cs_train_config {
     const char *tensorboard_dir;
     int loss_average; /* 0 global, 1 micro-batch */
     /* parallel */
-    int64_t nproc, n_nodes, node_rank, tp, pp, zero_stage;
+    int64_t nproc, n_nodes, node_rank, tp, pp, zero_stage, virtual_layers;
     bool dist_optimizer, sequence_parallel;
+    int recompute, recompute_method; /* indices in "none|full", "uniform|block" */
+    int64_t recompute_layers;
 
     cs_data_config data;
     cs_lr_options lr;
@@ -54,6 +57,9 @@ cs_status cs_train_check_form(const cs_train_config *cfg, const cs_spec *spec, c
 
 /* Steps of the whole run: --train-iters, or what --train-samples gives under the ramp. */
 int64_t cs_train_total_iters(const cs_train_config *cfg, const cs_ramp *ramp);
+
+/* The layout that the flags describe, for `world` ranks; not checked. */
+cs_layout cs_train_layout(const cs_train_config *cfg, int64_t world);
 
 cs_dtype cs_train_dtype(const cs_train_config *cfg);
 
