@@ -9,6 +9,7 @@ extern const cs_command cs_command_convert;
 extern const cs_command cs_command_generate;
 extern const cs_command cs_command_inspect;
 extern const cs_command cs_command_logits;
+extern const cs_command cs_command_plan;
 extern const cs_command cs_command_plot;
 extern const cs_command cs_command_preprocess;
 extern const cs_command cs_command_score;

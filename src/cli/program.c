@@ -15,7 +15,8 @@
 
 static const cs_command *const commands[] = {
     &cs_command_train, &cs_command_generate, &cs_command_logits, &cs_command_score, &cs_command_convert,
-    &cs_command_tokenize, &cs_command_inspect, &cs_command_verify, &cs_command_plot, &cs_command_bench, &cs_command_preprocess, &cs_command_version,
+    &cs_command_tokenize, &cs_command_inspect, &cs_command_verify, &cs_command_plan, &cs_command_plot, &cs_command_bench, &cs_command_preprocess,
+    &cs_command_version,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

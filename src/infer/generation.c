@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { MAX_ROWS = 512 }; /* of one forward call: prompts are read in pieces, so that memory does not follow their length */
-
 typedef struct sequence {
     bool active;
     size_t prompt;
@@ -51,7 +49,7 @@ static cs_status run_init(run *r, cs_error *err)
         return cs_fail_nomem(err, bytes, "the logits");
     CS_TRY(cs_kvcache_init(&r->cache, m, r->n_slots, r->max_pos, err));
     CS_TRY(cs_sampler_init(&r->sampler, m->spec.vocab_size, err));
-    return cs_rows_init(&r->rows, r->n_slots > MAX_ROWS ? r->n_slots : MAX_ROWS, r->n_slots, err);
+    return cs_rows_init(&r->rows, r->n_slots > CS_GEN_MAX_ROWS ? r->n_slots : CS_GEN_MAX_ROWS, r->n_slots, err);
 }
 
 static void run_release(run *r)

@@ -8,6 +8,8 @@
 #include "infer/engine.h"
 #include "infer/sampler.h"
 
+enum { CS_GEN_MAX_ROWS = 512 }; /* of one forward call: prompts are read in pieces, so that memory does not follow their length */
+
 typedef struct cs_gen_settings {
     cs_sampling sampling;
     int64_t max_new_tokens;  /* exactly so many unless an end token, a stop string or the model's last position comes first */

@@ -45,6 +45,14 @@ static char *plane(const cs_kvcache *c, const cs_kv_slot *s, int64_t layer, int 
     return s->block + (size_t)(layer * 2 + which) * (size_t)s->capacity * c->row_bytes;
 }
 
+int64_t cs_kvcache_capacity(int64_t n, int64_t max_pos)
+{
+    int64_t capacity = BLOCK_POSITIONS;
+    while (capacity < n)
+        capacity *= 2;
+    return capacity < max_pos ? capacity : max_pos;
+}
+
 cs_status cs_kvcache_reserve(cs_kvcache *c, int64_t slot, int64_t n, cs_error *err)
 {
     cs_kv_slot *old = &c->slot[slot];
@@ -52,11 +60,7 @@ cs_status cs_kvcache_reserve(cs_kvcache *c, int64_t slot, int64_t n, cs_error *e
     CS_ASSERT(need <= c->max_pos);
     if (need <= old->capacity)
         return CS_OK;
-    cs_kv_slot new = {.capacity = old->capacity ? old->capacity : BLOCK_POSITIONS, .n_past = old->n_past};
-    while (new.capacity < need)
-        new.capacity *= 2;
-    if (new.capacity > c->max_pos)
-        new.capacity = c->max_pos;
+    cs_kv_slot new = {.capacity = cs_kvcache_capacity(need, c->max_pos), .n_past = old->n_past};
     size_t bytes;
     if (!cs_mul_checked((size_t)(c->n_layers * 2), (size_t)new.capacity, &bytes) || !cs_mul_checked(bytes, c->row_bytes, &bytes))
         return cs_fail_nomem(err, SIZE_MAX, "the key-value cache");

@@ -23,6 +23,8 @@ typedef struct cs_kvcache {
 /* Empty slots for sequences of up to max_pos positions. CS_E_NOMEM. */
 cs_status cs_kvcache_init(cs_kvcache *c, const cs_model *m, int64_t n_slots, int64_t max_pos, cs_error *err);
 void cs_kvcache_release(cs_kvcache *c);
+/* Positions that a slot has room for once it holds n of them (n <= max_pos). */
+int64_t cs_kvcache_capacity(int64_t n, int64_t max_pos);
 /* Forgets the slot's sequence; its memory stays. */
 void cs_kvcache_clear(cs_kvcache *c, int64_t slot);
 /* Room for n more positions behind what is filled (at most max_pos in all). What is there stays. CS_E_NOMEM. */

@@ -5,7 +5,7 @@
 
 enum { CHUNK_BYTES = 64 << 20 }; /* of one chunk of logits; cut by sizes only, so results do not depend on threads */
 
-static int64_t chunk_rows(int64_t T, int64_t V, cs_dtype acc)
+int64_t cs_loss_chunk_rows(int64_t T, int64_t V, cs_dtype acc)
 {
     int64_t n = CHUNK_BYTES / (V * (int64_t)cs_dtype_size(acc));
     n = n < 16 ? 16 : n / 16 * 16;
@@ -16,7 +16,7 @@ double cs_loss_forward(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, doub
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);
     const cs_batch *b = ctx->batch;
-    int64_t T = x.rows, V = loss->head.w->rows, step = chunk_rows(T, V, ctx->prec.acc);
+    int64_t T = x.rows, V = loss->head.w->rows, step = cs_loss_chunk_rows(T, V, ctx->prec.acc);
     int64_t ldd = V * (int64_t)(cs_dtype_size(ctx->prec.acc) / cs_dtype_size(ctx->prec.store));
     void *logits = cs_arena_must(ctx->scratch, (size_t)(step * V) * cs_dtype_size(ctx->prec.acc));
     double *row_loss = cs_arena_must(ctx->scratch, (size_t)step * sizeof *row_loss), sum = 0;

@@ -18,6 +18,8 @@ typedef struct cs_loss_saved {
 double cs_loss_forward(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, double scale, cs_loss_saved *saved);
 /* dx S [T, H] = scale * d(sum)/dx. */
 void cs_loss_backward(const cs_loss *loss, const cs_ctx *ctx, const cs_loss_saved *saved, cs_tensor dx);
+/* Rows whose logits exist at a time. */
+int64_t cs_loss_chunk_rows(int64_t T, int64_t V, cs_dtype acc);
 /* Logits A [T, V] of the given rows, overwritten. */
 void cs_loss_logits(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, void *logits);
 

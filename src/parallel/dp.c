@@ -50,13 +50,32 @@ static cs_status check(const cs_param_table *t, const cs_kernels *k, cs_dp_polic
     return CS_OK;
 }
 
+/* Elements of a unit. */
+static int64_t unit_of(int64_t n_elements)
+{
+    int64_t unit = UNIT;
+    while (n_elements / unit > MANY_UNITS)
+        unit *= 2;
+    return unit;
+}
+
+int64_t cs_dp_largest_part(int64_t n_elements, int64_t size)
+{
+    int64_t unit = unit_of(n_elements), n_units = (n_elements + unit - 1) / unit, part = (n_units + size - 1) / size * unit;
+    return part < n_elements ? part : n_elements;
+}
+
+int64_t cs_dp_n_units(int64_t n_elements)
+{
+    int64_t unit = unit_of(n_elements);
+    return (n_elements + unit - 1) / unit;
+}
+
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, cs_comm *group, cs_dp_policy policy, cs_error *err)
 {
     CS_TRY(check(table, kernels, policy, err));
-    *dp = (cs_dp){.policy = policy, .table = table, .kernels = kernels, .group = group, .unit = UNIT};
-    while (table->n_elements / dp->unit > MANY_UNITS)
-        dp->unit *= 2;
-    dp->n_units = (table->n_elements + dp->unit - 1) / dp->unit;
+    *dp = (cs_dp){.policy = policy, .table = table, .kernels = kernels, .group = group, .unit = unit_of(table->n_elements)};
+    dp->n_units = cs_dp_n_units(table->n_elements);
     size_t size = (size_t)cs_comm_size(group);
     bool separate = table->prec.store != table->prec.master;
     dp->units = cs_calloc(2 * size, sizeof *dp->units);

@@ -45,6 +45,10 @@ void cs_dp_adopt_weights(cs_dp *dp);
 /* The optimizer state for saving and loading; buffers are borrowed. Load it after cs_dp_adopt_weights. */
 cs_opt_state cs_dp_opt_state(cs_dp *dp);
 
+/* Of a flat buffer over `size` ranks: the elements of the largest part, and the number of units (one f64 each for the norm). */
+int64_t cs_dp_largest_part(int64_t n_elements, int64_t size);
+int64_t cs_dp_n_units(int64_t n_elements);
+
 void cs_dp_zero_grads(cs_dp *dp);
 /* Sums the gradients over the group: everywhere, or into the own range when sharded. Collective over group. */
 void cs_dp_reduce_grads(cs_dp *dp);

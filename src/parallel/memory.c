@@ -1,0 +1,214 @@
+/* Parameters, optimizer state and packed weights of a rank; activations come from walk.c. */
+#include "parallel/memory.h"
+
+#include "ckpt/megatron.h"
+#include "parallel/dp.h"
+#include "parallel/walk.h"
+
+static const struct {
+    const char *name, *key;
+} kinds[CS_MEMORY_COUNT] = {
+    [CS_MEMORY_WEIGHTS] = {"weights", "weights_bytes"},
+    [CS_MEMORY_GRADS] = {"gradients", "gradients_bytes"},
+    [CS_MEMORY_MASTER] = {"master weights", "master_bytes"},
+    [CS_MEMORY_MOMENTS] = {"moments", "moments_bytes"},
+    [CS_MEMORY_PACKED] = {"packed weights", "packed_bytes"},
+    [CS_MEMORY_STASH] = {"activations kept", "activations_bytes"},
+    [CS_MEMORY_LOGITS] = {"logits", "logits_bytes"},
+    [CS_MEMORY_SCRATCH] = {"activations, temporary", "temporary_bytes"},
+    [CS_MEMORY_CACHE] = {"key-value cache", "cache_bytes"},
+    [CS_MEMORY_WORK] = {"matrix products' work", "work_bytes"},
+    [CS_MEMORY_TABLES] = {"tables and batches", "tables_bytes"},
+};
+
+const char *cs_memory_name(cs_memory_kind kind)
+{
+    return kinds[kind].name;
+}
+
+const char *cs_memory_key(cs_memory_kind kind)
+{
+    return kinds[kind].key;
+}
+
+/* Sums over the parameters of a rank. */
+typedef struct sums {
+    int64_t parameters, elements; /* elements: with the alignment of the flat buffers */
+    int64_t group, largest;       /* elements of the group being summed, of the largest one */
+    int64_t packed, group_packed, largest_packed, work;
+} sums;
+
+typedef struct shard {
+    const cs_memory_request *q;
+    int64_t rows; /* of the batch */
+    int forms;    /* 1: only y = x W^T runs, 2: its backward too */
+    sums s;
+} shard;
+
+static bool is_vocab(int64_t row)
+{
+    return row == CS_ROW_EMBED || row == CS_ROW_HEAD;
+}
+
+static void add_products(shard *sh, int64_t rows, int64_t cols)
+{
+    cs_gemm_bytes b = sh->q->kernels->gemm_bytes(sh->rows, rows, cols, sh->q->threads);
+    for (int form = 0; form < sh->forms; form++)
+        sh->s.group_packed = cs_walk_add(sh->s.group_packed, b.pack[form] < INT64_MAX ? (int64_t)b.pack[form] : INT64_MAX);
+    int64_t work = (int64_t)b.work[sh->forms - 1];
+    sh->s.work = work > sh->s.work ? work : sh->s.work;
+}
+
+static void add_tensor(shard *sh, const cs_mg_tensor *t)
+{
+    const cs_param_table *table = sh->q->table;
+    const cs_param *p = &table->row[t->row];
+    int64_t tp = sh->q->layout.tp, rows = p->rows, cols = p->cols;
+    if (is_vocab(t->row))
+        rows = cs_mg_padded_vocab(rows, 1, tp);
+    if (t->cut == CS_MG_ROWS || t->cut == CS_MG_QKV)
+        rows /= tp;
+    if (t->cut == CS_MG_COLS)
+        cols /= tp;
+    int64_t n = rows * cols, aligned = (n + CS_PARAM_ALIGN - 1) / CS_PARAM_ALIGN * CS_PARAM_ALIGN;
+    sh->s.parameters += n;
+    sh->s.elements += aligned;
+    sh->s.group += aligned;
+    bool product = p->ndim == 2 && (t->row != CS_ROW_EMBED || (sh->q->spec->tied_head && sh->q->layout.pp == 1));
+    if (product)
+        add_products(sh, rows, cols);
+}
+
+/* ZeRO 2 and 3 gather a group as a whole. */
+static void end_group(shard *sh)
+{
+    sums *s = &sh->s;
+    s->largest = s->group > s->largest ? s->group : s->largest;
+    s->largest_packed = s->group_packed > s->largest_packed ? s->group_packed : s->largest_packed;
+    s->packed = cs_walk_add(s->packed, s->group_packed);
+    s->group = s->group_packed = 0;
+}
+
+/* Embedding and its norm, or final norm and head; behind a pipeline a tied head is a copy of the embedding. */
+static void add_end(shard *sh, bool first)
+{
+    cs_mg_tensor list[CS_MG_MAX_TENSORS];
+    int n = cs_mg_tensors(sh->q->table, -1, true, list);
+    for (int i = 0; i < n; i++)
+        if (first ? cs_mg_is_first(&list[i]) : cs_mg_is_last(&list[i]))
+            add_tensor(sh, &list[i]);
+    if (!first && sh->q->spec->tied_head && sh->q->layout.pp > 1) {
+        int64_t rows = cs_mg_padded_vocab(sh->q->spec->vocab_size, 1, sh->q->layout.tp) / sh->q->layout.tp;
+        add_tensor(sh, &(cs_mg_tensor){CS_ROW_EMBED, 0, CS_MG_ROWS});
+        add_products(sh, rows, sh->q->spec->hidden);
+    }
+    end_group(sh);
+}
+
+static void add_layers(shard *sh, int64_t stage)
+{
+    const cs_layout *l = &sh->q->layout;
+    int64_t in_chunk = sh->q->spec->n_layers / l->pp / l->chunks;
+    for (int64_t c = 0; c < l->chunks; c++)
+        for (int64_t i = 0; i < in_chunk; i++) {
+            cs_mg_tensor list[CS_MG_MAX_TENSORS];
+            int n = cs_mg_tensors(sh->q->table, (c * l->pp + stage) * in_chunk + i, true, list);
+            for (int k = 0; k < n; k++)
+                add_tensor(sh, &list[k]);
+            end_group(sh);
+        }
+}
+
+/* The norm's partial sums; the batches' arrays. */
+static int64_t batch_bytes(const cs_memory_request *q, int64_t elements)
+{
+    const cs_layout *l = &q->layout;
+    if (l->inference)
+        return q->rows * 8;
+    int64_t bytes = cs_dp_n_units(elements) * 8;
+    int64_t batch = cs_walk_add(cs_walk_mul(cs_walk_mul(l->micro_batch, l->seq_length), 16), cs_walk_mul(l->micro_batch, 8));
+    return cs_walk_add(bytes, cs_walk_mul(cs_walk_mul(batch, l->n_micro), q->evaluates ? 3 : 1));
+}
+
+static void add_parameters(const cs_memory_request *q, const sums *s, cs_memory *out)
+{
+    const cs_layout *l = &q->layout;
+    const cs_precision *p = &q->table->prec;
+    int64_t store = (int64_t)cs_dtype_size(p->store), acc = (int64_t)cs_dtype_size(p->acc), master = (int64_t)cs_dtype_size(p->master);
+    int64_t *b = out->bytes, part = cs_dp_largest_part(s->elements, l->dp), all = s->elements;
+    bool sharded = !l->inference && l->dp > 1;
+    out->parameters = s->parameters;
+    b[CS_MEMORY_WEIGHTS] = cs_walk_mul(sharded && l->zero >= 3 ? part + s->largest : all, store);
+    b[CS_MEMORY_PACKED] = sharded && l->zero >= 3 ? s->largest_packed : s->packed;
+    b[CS_MEMORY_WORK] = s->work;
+    if (l->inference)
+        return;
+    b[CS_MEMORY_GRADS] = cs_walk_mul(sharded && l->zero >= 2 ? part + s->largest : all, acc);
+    b[CS_MEMORY_MOMENTS] = cs_walk_mul(sharded && l->zero >= 1 ? part : all, 2 * acc);
+    b[CS_MEMORY_MASTER] = p->store == p->master ? 0 : cs_walk_mul(sharded && l->zero >= 1 ? part : all, master);
+}
+
+static void add_cache(const cs_memory_request *q, bool last, cs_memory *out)
+{
+    const cs_spec *s = q->spec;
+    const cs_layout *l = &q->layout;
+    int64_t position = 2 * (s->n_layers / l->pp) * (s->n_kv_heads / l->tp) * s->head_dim * (int64_t)cs_dtype_size(q->table->prec.store);
+    int64_t filled = cs_walk_mul(l->micro_batch, l->seq_length), grown = q->cache_growth ? cs_walk_mul(l->micro_batch + 1, q->cache_growth) : 0;
+    int64_t room = cs_walk_add(cs_walk_mul(q->cache_positions, l->micro_batch), q->cache_growth);
+    filled = grown > filled ? grown : filled;
+    out->bytes[CS_MEMORY_CACHE] = cs_walk_mul(position, filled);
+    out->reserved = cs_walk_mul(position, room > filled ? room - filled : 0);
+    if (last) { /* of every sequence, in the accumulate type; what the sampler needs for one: scores, ranking, marks */
+        int64_t vocab = (s->vocab_size + l->tp - 1) / l->tp;
+        out->bytes[CS_MEMORY_LOGITS] = cs_walk_add(cs_walk_mul(cs_walk_mul(l->micro_batch, vocab), (int64_t)cs_dtype_size(q->table->prec.acc)),
+                                                   s->vocab_size * (8 + 16 + 1));
+    }
+}
+
+cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memory *out, cs_error *err)
+{
+    const cs_layout *l = &q->layout;
+    bool first = stage == 0, last = stage == l->pp - 1;
+    cs_activations act;
+    *out = (cs_memory){.first_layer = stage * (q->spec->n_layers / l->pp / l->chunks), .n_layers = q->spec->n_layers / l->pp,
+                       .in_flight = l->inference ? 1 : cs_layout_in_flight(l, stage)};
+    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->micro_batch, l->seq_length), .forms = l->inference ? 1 : 2};
+    int64_t tables, unused;
+    bool ok = sh.rows < (int64_t)1 << 40 && cs_walk_stage(q, stage, &act) && cs_walk_tables(q, last, &tables, &unused);
+    if (ok) {
+        if (first)
+            add_end(&sh, true);
+        add_layers(&sh, stage);
+        if (last)
+            add_end(&sh, false);
+        add_parameters(q, &sh.s, out);
+        out->bytes[CS_MEMORY_STASH] = act.stash;
+        out->bytes[CS_MEMORY_LOGITS] = act.logits;
+        out->bytes[CS_MEMORY_SCRATCH] = act.scratch - act.logits;
+        if (l->inference)
+            add_cache(q, last, out);
+        out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, sh.s.elements));
+        for (int i = 0; i < CS_MEMORY_COUNT; i++)
+            out->total = cs_walk_add(out->total, out->bytes[i]);
+        out->reserved = cs_walk_add(out->reserved, cs_walk_add(out->total, act.slack + unused));
+    }
+    if (!ok || out->reserved == INT64_MAX)
+        return cs_fail(err, CS_E_USAGE, "the memory of a rank does not fit in 63 bits; use smaller sizes");
+    return CS_OK;
+}
+
+double cs_flops_per_token(const cs_memory_request *q, double *executed)
+{
+    const cs_spec *s = q->spec;
+    const cs_layout *l = &q->layout;
+    const cs_param_table *t = q->table;
+    double layers = 0, head = (double)s->hidden * (double)s->vocab_size, width = (double)(s->n_heads * s->head_dim), seq = (double)l->seq_length;
+    for (int64_t i = CS_ROW_FIRST_LAYER; i < t->n_rows; i++)
+        layers += t->row[i].ndim == 2 ? (double)t->row[i].n : 0;
+    double attention = 4 * (double)s->n_layers * width * seq, model = 6 * (layers + head) + 3 * attention;
+    double share = l->recompute == CS_RECOMPUTE_UNIFORM ? 1 : 0;
+    if (l->recompute == CS_RECOMPUTE_BLOCK)
+        share = (double)(l->recompute_layers * l->pp * l->chunks) / (double)s->n_layers;
+    *executed = model + share * (2 * layers + attention);
+    return model;
+}

@@ -1,0 +1,336 @@
+/* Activations. Letters as in nn/: T rows of the batch, H hidden, D head size, V vocabulary. Under sequence parallelism the residual stream has T/tp
+ * rows on a rank; a column-parallel product then gathers its input, and a row-parallel one sums T whole rows before it hands out its share. */
+#include "parallel/walk.h"
+
+#include "nn/loss.h"
+
+enum { MAX_BLOCKS = 128, BLOCK_MIN = 1 << 16 };
+
+int64_t cs_walk_mul(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_mul_overflow(a, b, &r) ? INT64_MAX : r;
+}
+
+int64_t cs_walk_add(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_add_overflow(a, b, &r) ? INT64_MAX : r;
+}
+
+/* An arena (base/mem.h) without memory: a chain of blocks. current < 0: before the first. */
+typedef struct arena {
+    int64_t size[MAX_BLOCKS], used_of[MAX_BLOCKS], used, high;
+    int n, current;
+    bool failed;
+} arena;
+
+typedef struct mark {
+    int current;
+    int64_t used_of, used;
+} mark;
+
+static void take(arena *a, int64_t bytes)
+{
+    if (a->failed || bytes > INT64_MAX / 4) {
+        a->failed = true;
+        return;
+    }
+    int64_t need = ((bytes ? bytes : 1) + 63) & ~(int64_t)63;
+    if (a->current < 0 || a->size[a->current] - a->used_of[a->current] < need) {
+        int next = a->current + 1;
+        for (; next < a->n; next++) {
+            a->used_of[next] = 0;
+            if (a->size[next] >= need)
+                break;
+        }
+        a->failed = next == MAX_BLOCKS;
+        if (a->failed)
+            return;
+        if (next == a->n) {
+            int64_t size = need < BLOCK_MIN ? BLOCK_MIN : need;
+            a->size[a->n] = size < a->high / 2 ? a->high / 2 : size;
+            a->used_of[a->n++] = 0;
+        }
+        a->current = next;
+    }
+    a->used_of[a->current] += need;
+    a->used += need;
+    a->failed |= a->used > INT64_MAX / 4;
+    a->high = a->used > a->high ? a->used : a->high;
+}
+
+static mark save(const arena *a)
+{
+    return (mark){a->current, a->current < 0 ? 0 : a->used_of[a->current], a->used};
+}
+
+static void restore(arena *a, mark m)
+{
+    a->current = m.current;
+    a->used = m.used;
+    if (m.current >= 0)
+        a->used_of[m.current] = m.used_of;
+}
+
+static int64_t slack(const arena *a)
+{
+    int64_t size = 0;
+    for (int i = 0; i < a->n; i++)
+        size += a->size[i];
+    return size - a->high;
+}
+
+typedef struct walk {
+    const cs_memory_request *q;
+    const cs_spec *s;
+    int64_t T, R;               /* rows of the batch, of the residual stream */
+    int64_t heads, kv_heads, ffn, up, vocab; /* of a rank; up = columns of the first feed-forward product */
+    int64_t store, acc;         /* bytes of an element */
+    bool gathers;               /* sequence parallelism over several ranks */
+    int64_t logits;
+    arena stash, scratch;
+} walk;
+
+static void tensor(const walk *w, arena *a, int64_t rows, int64_t cols)
+{
+    take(a, cs_walk_mul(cs_walk_mul(rows, cols), w->store));
+}
+
+static void per_row(const walk *w, arena *a, int64_t rows, int64_t times)
+{
+    take(a, cs_walk_mul(cs_walk_mul(rows, times), w->acc));
+}
+
+/* nn/norm.c: reciprocal deviations, and means where the family has them. */
+static void norm_forward(walk *w, bool keep, int64_t rows)
+{
+    mark m = save(&w->scratch);
+    for (int i = 0; i < (w->s->family->norm == CS_NORM_LAYER ? 2 : 1); i++)
+        per_row(w, keep ? &w->stash : &w->scratch, rows, 1);
+    restore(&w->scratch, m);
+}
+
+/* One whole buffer of T rows beside the rank's share, for a moment. */
+static void gather(walk *w)
+{
+    mark m = save(&w->scratch);
+    if (w->gathers)
+        tensor(w, &w->scratch, w->T, w->s->hidden);
+    restore(&w->scratch, m);
+}
+
+static void attention_pointers(walk *w)
+{
+    for (int i = 0; i < 3; i++)
+        take(&w->scratch, cs_walk_mul(w->q->layout.micro_batch, 8));
+}
+
+static int64_t qkv_columns(const walk *w)
+{
+    return (w->heads + 2 * w->kv_heads) * w->s->head_dim;
+}
+
+/* cs_block_forward: keep = with `saved`. */
+static void block_forward(walk *w, bool keep)
+{
+    mark m = save(&w->scratch);
+    arena *a = keep ? &w->stash : &w->scratch;
+    int64_t H = w->s->hidden;
+    tensor(w, a, w->R, H);
+    tensor(w, a, w->T, qkv_columns(w));
+    tensor(w, a, w->T, w->heads * w->s->head_dim);
+    tensor(w, a, w->R, H);
+    tensor(w, a, w->R, H);
+    norm_forward(w, keep, w->R);
+    gather(w);
+    mark before = save(&w->scratch);
+    attention_pointers(w);
+    if (keep)
+        per_row(w, &w->stash, w->T, w->heads);
+    restore(&w->scratch, before);
+    norm_forward(w, keep, w->R);
+    tensor(w, a, w->T, w->up);
+    tensor(w, &w->scratch, w->T, w->ffn);
+    gather(w);
+    restore(&w->scratch, m);
+}
+
+static void block_backward(walk *w)
+{
+    mark m = save(&w->scratch);
+    tensor(w, &w->scratch, w->R, w->s->hidden);
+    tensor(w, &w->scratch, w->T, w->heads * w->s->head_dim);
+    tensor(w, &w->scratch, w->T, qkv_columns(w));
+    for (int i = 0; w->gathers && i < 2; i++) /* dy, and the layer's input once more for its weight's gradient */
+        tensor(w, &w->scratch, w->T, w->s->hidden);
+    mark before = save(&w->scratch);
+    tensor(w, &w->scratch, w->T, w->ffn);
+    tensor(w, &w->scratch, w->T, w->ffn);
+    restore(&w->scratch, before);
+    attention_pointers(w);
+    /* What the kernel asks for is rows times a width. */
+    int64_t width = (int64_t)w->q->kernels->attn_work_bytes(1, w->heads, w->kv_heads, w->s->head_dim);
+    take(&w->scratch, cs_walk_mul(w->T, width));
+    restore(&w->scratch, m);
+}
+
+/* Final norm and loss; `keep` with their gradients. */
+static void head_forward(walk *w, bool keep)
+{
+    mark m = save(&w->scratch);
+    int64_t rows = cs_loss_chunk_rows(w->T, w->vocab, w->q->table->prec.acc);
+    tensor(w, keep ? &w->stash : &w->scratch, w->R, w->s->hidden);
+    norm_forward(w, keep, w->R);
+    gather(w);
+    take(&w->scratch, cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc));
+    take(&w->scratch, cs_walk_mul(rows, 8));
+    w->logits = cs_walk_add(cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc), cs_walk_mul(rows, 8));
+    if (keep)
+        tensor(w, &w->stash, w->R, w->s->hidden);
+    restore(&w->scratch, m);
+}
+
+/* What enters a chunk: the embedding's rows (and their norm), or what the stage before sent. */
+static void entry(walk *w, bool first, bool keep)
+{
+    arena *a = keep ? &w->stash : &w->scratch;
+    tensor(w, a, w->R, w->s->hidden);
+    if (!keep)
+        tensor(w, a, w->R, w->s->hidden);
+    if (!first || !w->s->family->embed_norm)
+        return;
+    tensor(w, a, w->R, w->s->hidden);
+    norm_forward(w, keep, w->R);
+}
+
+/* Is layer i of a chunk computed again in backward, and is its output kept? */
+static bool again(const cs_layout *l, int64_t i)
+{
+    return l->recompute == CS_RECOMPUTE_UNIFORM || (l->recompute == CS_RECOMPUTE_BLOCK && i < l->recompute_layers);
+}
+
+static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers)
+{
+    const cs_layout *l = &w->q->layout;
+    entry(w, first, true);
+    for (int64_t i = 0; i < n_layers; i++) {
+        bool inner = l->recompute == CS_RECOMPUTE_UNIFORM && (i + 1) % l->recompute_layers != 0 && i + 1 < n_layers;
+        mark m = save(&w->scratch);
+        tensor(w, inner ? &w->scratch : &w->stash, w->R, w->s->hidden);
+        if (inner) /* two buffers take turns within a group */
+            tensor(w, &w->scratch, w->R, w->s->hidden);
+        block_forward(w, !again(l, i));
+        restore(&w->scratch, m);
+    }
+    if (last)
+        head_forward(w, true);
+}
+
+static void chunk_backward(walk *w)
+{
+    const cs_layout *l = &w->q->layout;
+    mark m = save(&w->scratch), kept = save(&w->stash);
+    tensor(w, &w->scratch, w->R, w->s->hidden);
+    int64_t group = l->recompute == CS_RECOMPUTE_NONE ? 0 : l->recompute == CS_RECOMPUTE_BLOCK ? 1 : l->recompute_layers;
+    for (int64_t i = 0; i < group; i++) {
+        if (i + 1 < group)
+            tensor(w, &w->stash, w->R, w->s->hidden);
+        block_forward(w, true);
+    }
+    block_backward(w);
+    restore(&w->stash, kept);
+    restore(&w->scratch, m);
+}
+
+/* cs_model_loss. */
+static void evaluation(walk *w, bool first, bool last)
+{
+    mark m = save(&w->scratch);
+    entry(w, first, false);
+    block_forward(w, false);
+    if (last)
+        head_forward(w, false);
+    restore(&w->scratch, m);
+}
+
+/* cs_model_logits. */
+static void inference(walk *w, bool first, bool last)
+{
+    entry(w, first, false);
+    block_forward(w, false);
+    for (int i = 0; last && i < 2; i++)
+        tensor(w, &w->scratch, w->q->layout.micro_batch, w->s->hidden);
+    if (last)
+        norm_forward(w, false, w->q->layout.micro_batch);
+}
+
+static void init(walk *w, const cs_memory_request *q)
+{
+    const cs_layout *l = &q->layout;
+    const cs_spec *s = q->spec;
+    *w = (walk){.q = q, .s = s, .heads = s->n_heads / l->tp, .kv_heads = s->n_kv_heads / l->tp, .ffn = s->ffn / l->tp,
+                .up = cs_spec_ffn_rows(s) / l->tp, .vocab = (s->vocab_size + l->tp - 1) / l->tp};
+    w->gathers = l->sequence_parallel && l->tp > 1 && !l->inference;
+    w->T = l->inference ? q->rows : cs_walk_mul(l->micro_batch, l->seq_length);
+    w->R = w->gathers ? w->T / l->tp : w->T;
+    w->store = (int64_t)cs_dtype_size(q->table->prec.store);
+    w->acc = (int64_t)cs_dtype_size(q->table->prec.acc);
+    w->stash.current = w->scratch.current = -1;
+}
+
+bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *out)
+{
+    const cs_layout *l = &q->layout;
+    bool first = stage == 0, last = stage == l->pp - 1;
+    walk w;
+    init(&w, q);
+    *out = (cs_activations){0};
+    if (l->inference) {
+        inference(&w, first, last);
+    } else {
+        int64_t slots = cs_layout_in_flight(l, stage);
+        chunk_forward(&w, first, last, q->spec->n_layers / l->pp / l->chunks);
+        int64_t kept = w.stash.used;
+        chunk_backward(&w);
+        restore(&w.stash, (mark){-1, 0, 0});
+        if (q->evaluates)
+            evaluation(&w, first, last);
+        out->stash = cs_walk_add(cs_walk_mul(kept, slots), w.stash.high - kept);
+        /* With a pipeline the slots are cut to measure. */
+        out->slack = l->pp == 1 ? slack(&w.stash) : 0;
+    }
+    out->scratch = w.scratch.high;
+    out->logits = w.logits;
+    out->slack += slack(&w.scratch);
+    return !w.stash.failed && !w.scratch.failed && out->stash < INT64_MAX / 4;
+}
+
+bool cs_walk_tables(const cs_memory_request *q, bool last, int64_t *used, int64_t *unused)
+{
+    const cs_spec *s = q->spec;
+    const cs_layout *l = &q->layout;
+    arena a = {.current = -1};
+    walk w;
+    init(&w, q);
+    int64_t positions = l->inference ? s->max_pos : l->seq_length, here = s->n_layers / l->pp;
+    int64_t rows = q->table->n_rows * (int64_t)sizeof *q->table->row;
+    take(&a, rows);
+    for (int64_t names = (q->table_bytes - rows) / 64; names > 0; names--)
+        take(&a, 64);
+    for (int i = 0; s->pos == CS_POS_ROPE && i < 2; i++)
+        take(&a, cs_walk_mul(positions * (s->head_dim / 2), w.acc));
+    if (s->pos != CS_POS_ROPE)
+        take(&a, s->n_heads * 8);
+    take(&a, here * (int64_t)sizeof(cs_block));
+    take(&a, here * (int64_t)sizeof(cs_block_saved));
+    if (last && s->norm_head) {
+        tensor(&w, &a, w.vocab, s->hidden);
+        per_row(&w, &a, w.vocab, 1);
+        if (!l->inference)
+            per_row(&w, &a, w.vocab, s->hidden);
+    }
+    *used = a.high;
+    *unused = slack(&a);
+    return !a.failed;
+}

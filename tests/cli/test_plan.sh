@@ -1,0 +1,64 @@
+#!/bin/bash
+# plan: numbers of published models, every rule of layouts in one pass, and what a run then really takes. CSPEED names the program.
+. "$(dirname "$0")/../cli_lib.bash"
+here=$(cd "$(dirname "$0")/.." && pwd)
+export OMP_WAIT_POLICY=passive
+
+llama() { # llama VOCAB HIDDEN FFN LAYERS HEADS KV
+    printf '{"model_type": "llama", "vocab_size": %d, "hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": %d,
+    "num_key_value_heads": %d, "max_position_embeddings": 2048}\n' "$@"
+}
+llama 32000 4096 11008 32 32 32 >"$TMP/7b.json"
+llama 32000 8192 28672 80 64 8 >"$TMP/70b.json"
+llama 512 256 704 6 8 4 >"$TMP/small.json"
+llama 512 32 64 1 1 1 >"$TMP/nano.json"
+echo '{"model_type": "bloom", "vocab_size": 250880, "hidden_size": 14336, "n_layer": 70, "n_head": 112, "seq_length": 2048}' >"$TMP/176b.json"
+echo '{"model_type": "bloom", "vocab_size": 512, "hidden_size": 256, "n_layer": 5, "n_head": 8, "seq_length": 2048}' >"$TMP/bloom.json"
+plan() { "$CSPEED" plan --model-config "$TMP/$1.json" "${@:2}"; }
+key() { sed -nE "s/^ *\"$1\": ([0-9.e+-]+),?\$/\1/p" "$TMP/stdout" | head -1; }
+
+expect 0 "7B" "^llama: .* 6738415616 parameters" "" plan 7b --seq-length 2048 --bf16
+result "weights, gradients, master, moments" "$(grep -E '^(weights|gradients|master weights|moments) ' "$TMP/stdout" | awk '{ print $NF }' | tr '\n' ' ' |
+    grep -vxF '13476831232 26953662464 26953662464 53907324928 ' || true)"
+expect 0 "70B over 64 ranks" "stage 1 \(middle\).*stage 7 \(last\)" "" plan 70b --bf16 --seq-length 2048 --world-size 64 --sequence-parallel \
+    --tensor-model-parallel-size 4 --pipeline-model-parallel-size 8 --use-distributed-optimizer --global-batch-size 64 --checkpoint-activations
+expect 0 "BLOOM 176B as JSON" '"parameters": 176247271424' "" plan 176b --bf16 --json --seq-length 2048 --world-size 336 --global-batch-size 2016 \
+    --tensor-model-parallel-size 4 --pipeline-model-parallel-size 14 --num-layers-per-virtual-pipeline-stage 5
+expect 2 "world size" "" "must be TP x PP x DP, a multiple of 4 x 14 = 56" plan 176b --json --seq-length 2048 --world-size 384 \
+    --tensor-model-parallel-size 4 --pipeline-model-parallel-size 14
+expect 0 "interleaved" '"bubble": 0.0' "" plan 7b --json --seq-length 2048 --world-size 8 --pipeline-model-parallel-size 4 --global-batch-size 64 \
+    --num-layers-per-virtual-pipeline-stage 4
+result "8 layers and 7 + 4 chunks on the first stage" "$([ "$(key num_layers)" = 32 ] && [ "$(key in_flight)" = 11 ] || echo "$(key num_layers) $(key in_flight)")"
+result "bubble 3/35/2" "$(key bubble | awk '{ if ($1 < 0.042856 || $1 > 0.042858) print }')"
+result "FLOPs per token" "$(key flops_per_token | awk '{ if ($1 != 6 * 6607077376 + 12 * 32 * 4096 * 2048) print }')"
+expect 2 "all rules at once" "" "legal: 1, 2, 4, 8, 16, 32" plan 7b --seq-length 3000 --tensor-model-parallel-size 3 --pipeline-model-parallel-size 5 \
+    --world-size 15 --zero-stage 2 --global-batch-size 7 --micro-batch-size 2 --sequence-parallel extra
+result "seven lines" "$([ "$(grep -c 'error\[USAGE\]' "$TMP/stderr")" = 7 ] || cat "$TMP/stderr")"
+expect 2 "no model" "" "no model: give --model-config" "$CSPEED" plan --seq-length 64 --vocab-size 100
+expect 2 "numbers out of range" "" "world-size: expected an integer" plan 7b --world-size -3 --seq-length x
+expect 2 "too large" "" "does not fit in 63 bits" plan 7b --seq-length 2048 --micro-batch-size 1000000000000
+expect 0 "sizes as flags" "12 layers, hidden 768" "" "$CSPEED" plan --num-layers 12 --hidden-size 768 --num-attention-heads 12 --vocab-size 32000 --seq-length 512
+expect 0 "sizes of inference" "^key-value cache +1073741824$" "" plan 7b --bf16 --inference 2048
+expect 0 "a model folder's own type" '"dtype": "f32"' "" plan 7b --inference 100 --json
+expect 4 "missing file" "" "nowhere" "$CSPEED" plan --model-config "$TMP/nowhere" --seq-length 8
+
+# What runs take beyond what a tiny one takes, within 5 %. The peak of a run is in its metrics.
+head -c 60000 "$here/../examples/data/shakespeare.txt" >"$TMP/text.txt"
+"$CSPEED" preprocess --input "$TMP/text.txt" --output-prefix "$TMP/shk" --tokenizer-name-or-path "$here/data/tok512.bin" --append-eod 2>/dev/null
+peak() { # peak MODEL FLAGS...
+    rm -rf "$TMP/run"
+    "$CSPEED" train --model-config "$TMP/$1.json" --data-path "$TMP/shk_text_document" --train-iters 1 --save "$TMP/run" --no-save-optim --log-interval 1 \
+        --eval-iters 1 --lr 1e-3 --quiet "${@:2}" 2>"$TMP/stderr" || cat "$TMP/stderr" >&2
+    sed -nE 's/.*"rss_bytes": ?([0-9.e+]+).*/\1/p' "$TMP/run/metrics.jsonl"
+}
+for setting in "small f32 4" "small bf16 6" "bloom f32 4"; do
+    set -- $setting
+    flags="--seq-length 512 --micro-batch-size $3 --dtype $2 --threads 2 --gemm own"
+    nano=$(peak nano --seq-length 512 --dtype "$2" --threads 2 --gemm own) real=$(peak "$1" $flags)
+    plan nano --json --seq-length 512 --dtype "$2" --threads 2 --gemm own >"$TMP/stdout"
+    small=$(key total_bytes)
+    plan "$1" --json $flags >"$TMP/stdout"
+    result "$1 $2 takes what is planned" "$(awk -v r="$real" -v b="$nano" -v s="$small" -v p="$(key total_bytes)" \
+        'BEGIN { got = r - b; want = p - s; if (!(got > 0 && want > 0.95 * got && want < 1.05 * got)) print got " bytes, planned " want }')"
+done
+finish
