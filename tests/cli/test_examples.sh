@@ -11,7 +11,7 @@ refused="
 llama/pretrain_llama_7B_zero_8p         --deepspeed: not supported
 llama/pretrain_llama_13B_zero_8p        --deepspeed: not supported
 llama/pretrain_llama_16B_ptd_8p         --tensor-model-parallel-size 4: only 1
-llama/pretrain_llama_33B_ptd_32p        --checkpoint-activations: not supported
+llama/pretrain_llama_33B_ptd_32p        --recomputation-layer-num: not supported
 llama/pretrain_llama_65B_ptd_32p        --checkpoint-activations: not supported
 llama2/pretrain_llama2_7b_zero_8p       --deepspeed: not supported
 llama2/pretrain_llama_ptd_7B            --tensor-model-parallel-size 4: only 1
