@@ -136,8 +136,8 @@ static void test_layouts_add_up(void **state)
 
 static const char *const small[] = {
     LLAMA(701, 96, 250, 4, 6, 2), BLOOM(701, 96, 4, 6),
-    "{\"model_type\":\"baichuan\",\"vocab_size\":701,\"hidden_size\":96,\"intermediate_size\":250,\"num_hidden_layers\":3,\"num_attention_heads\":6,"
-    "\"model_max_length\":2048,\"z_loss_weight\":0}"};
+    ("{\"model_type\":\"baichuan\",\"vocab_size\":701,\"hidden_size\":96,\"intermediate_size\":250,\"num_hidden_layers\":3,\"num_attention_heads\":6,"
+    "\"model_max_length\":2048,\"z_loss_weight\":0}")};
 
 static cs_model *make_model(const cs_spec *spec, cs_dtype store, bool training, int64_t n_pos)
 {
