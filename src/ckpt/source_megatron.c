@@ -11,11 +11,12 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CHUNKS = 64, MAX_RANKS = 4096, CONFIG_LIMIT = 1 << 20 };
+enum { MAX_CHUNKS = 64, MAX_RANKS = 4096, CONFIG_LIMIT = 1 << 20, MAX_CONFIG_VALUES = 4096 };
 
 typedef struct shard {
     char *path;
@@ -173,36 +174,62 @@ static cs_status open_shard(shard *s, cs_error *err)
     return list_chunks(s, err);
 }
 
-static json_t *to_json(const cs_pickle *p, cs_pk_value v, int depth)
+/* A pickle's tree as JSON. Values may be shared there, so what it unfolds to is limited; numbers that JSON has not become null. */
+typedef struct unfolding {
+    const cs_pickle *p;
+    int left; /* values that may still come */
+    bool no_memory;
+} unfolding;
+
+static json_t *to_json(unfolding *u, cs_pk_value v)
 {
     size_t n, len;
-    const cs_pk_value *item = cs_pickle_items(p, v, &n);
-    const char *text = cs_pickle_text(p, v, &len);
+    const cs_pk_value *item = cs_pickle_items(u->p, v, &n);
+    const char *text = cs_pickle_text(u->p, v, &len);
     json_t *out = NULL;
-    if (depth > 16)
-        return json_null();
+    if (u->left-- <= 0)
+        return NULL;
     switch (v.kind) {
     case CS_PK_BOOL: return json_boolean(v.u.i);
-    case CS_PK_INT: return json_integer(v.u.i);
-    case CS_PK_FLOAT: return json_real(v.u.f);
-    case CS_PK_STR: return json_stringn(text, len);
+    case CS_PK_INT: out = json_integer(v.u.i); break;
+    case CS_PK_FLOAT: out = isfinite(v.u.f) ? json_real(v.u.f) : json_null(); break;
+    case CS_PK_STR: out = json_stringn(text, len); break;
     case CS_PK_TUPLE:
     case CS_PK_LIST:
         out = json_array();
-        for (size_t i = 0; i < n; i++)
-            json_array_append_new(out, to_json(p, item[i], depth + 1));
-        return out;
+        for (size_t i = 0; i < n && u->left > 0; i++)
+            u->no_memory |= json_array_append_new(out, to_json(u, item[i])) != 0;
+        break;
     case CS_PK_DICT:
     case CS_PK_OBJECT:
         out = json_object();
-        for (size_t i = 0; i + 1 < n; i += 2) {
-            text = cs_pickle_text(p, item[i], &len);
+        for (size_t i = 0; i + 1 < n && u->left > 0; i += 2) {
+            text = cs_pickle_text(u->p, item[i], &len);
             if (text)
-                json_object_setn_new(out, text, len, to_json(p, item[i + 1], depth + 1));
+                u->no_memory |= json_object_setn_new(out, text, len, to_json(u, item[i + 1])) != 0;
         }
-        return out;
+        break;
     default: return json_null();
     }
+    u->no_memory |= !out;
+    return out;
+}
+
+/* The config inside the shards. */
+static cs_status unfold(const shard *s, cs_pk_value v, json_t **out_create, cs_error *err)
+{
+    unfolding u = {&s->torch.pickle, MAX_CONFIG_VALUES, false};
+    json_t *config = to_json(&u, v);
+    *out_create = NULL;
+    if (u.left > 0 && !u.no_memory) {
+        *out_create = config;
+        return CS_OK;
+    }
+    json_decref(config);
+    if (u.left > 0)
+        return cs_fail_nomem(err, 64, "the config inside the shards");
+    return cs_fail(err, CS_E_FORMAT, "%s: \"config\" at byte %u of its pickle has more than %d values; expected a model's config", s->path, v.at,
+                   MAX_CONFIG_VALUES);
 }
 
 /* The model's config: the caller's, the one inside the shards (written by `cspeed convert`), or config.json in or above the folder. */
@@ -218,7 +245,7 @@ static cs_status read_spec(cs_source *src, const mg_source *m, const char *path,
         CS_TRY(cs_json_load(hints->model_config, CONFIG_LIMIT, &config, err));
     } else if (cs_pickle_get(&s->torch.pickle, s->torch.pickle.root, "config", &v) && v.kind == CS_PK_DICT) {
         snprintf(name, sizeof name, "%s: \"config\"", s->path);
-        config = to_json(&s->torch.pickle, v, 0);
+        CS_TRY(unfold(s, v, &config, err));
     }
     for (size_t i = 0; i < 2 && !config; i++) {
         CS_TRY(cs_hf_path(file, sizeof file, folders[i], "config.json", err));

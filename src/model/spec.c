@@ -138,20 +138,29 @@ static cs_status read_rows(cs_spec *spec, const json_t *config, const char *name
     return CS_OK;
 }
 
-/* Is v what the JSON text says? Numbers compare by value. */
-static bool says(const json_t *v, const char *text)
+/* Is v what the JSON text (NULL = nothing) says? Numbers compare by value. */
+static cs_status says(const json_t *v, const char *text, bool *same, cs_error *err)
 {
-    json_t *want = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    bool same = want && ((json_is_number(v) && json_is_number(want)) ? json_number_value(v) == json_number_value(want) : json_equal(v, want));
+    if (!text)
+        return CS_OK;
+    json_t *want = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (!want)
+        return cs_fail_nomem(err, 64, "a value of a config");
+    *same |= json_is_number(v) && json_is_number(want) ? json_number_value(v) == json_number_value(want) : json_equal(v, want);
     json_decref(want);
-    return same;
+    return CS_OK;
 }
 
 static cs_status read_fixed(const cs_spec *spec, const json_t *config, const char *name, cs_error *err)
 {
     for (const cs_config_fixed *f = spec->family->fixed; f && f->key; f++) {
         const json_t *v = json_object_get(config, f->key);
-        if (v && !json_is_null(v) && !says(v, f->value) && !says(v, f->other))
+        bool same = !v || json_is_null(v);
+        if (!same) {
+            CS_TRY(says(v, f->value, &same, err));
+            CS_TRY(says(v, f->other, &same, err));
+        }
+        if (!same)
             return cs_fail(err, CS_E_FORMAT, "%s: \"%s\" must be %s in a %s model of this version", name, f->key, f->value, spec->family->name);
     }
     return CS_OK;

@@ -410,22 +410,51 @@ static const row rows[] = {
     {.name = "preprocess json", .command = PRE "--input in/a.jsonl --output-prefix out/p --json-keys text title", .old = "in/empty"},
     {.name = "preprocess gz", .command = PRE "--input in/a.jsonl.gz in/a.txt.gz --output-prefix out/p --workers 3", .old = "in/old_data"},
     {.name = "preprocess zst", .command = PRE "--input in/a.jsonl.zst --output-prefix out/p --workers 2", .old = "in/empty"},
-    {.name = "convert llama2.c", .command = "convert --quiet --input in/stories260K.bin --tokenizer in/tok512.bin --output out/hf", .old = "in/empty"},
+    {.name = "convert llama2.c",
+     .command = "convert --quiet --input in/stories260K.bin --tokenizer in/tok512.bin --output out/hf",
+     .old = "in/empty"},
     {.name = "convert shards", .command = "convert --quiet --input in/hf --output out/hf --max-shard-size 20KB --dtype bf16", .old = "in/empty"},
+    {.name = "convert to megatron",
+     .command = "convert --quiet --input in/hf --output out/mg --tensor-model-parallel-size 1 --pipeline-model-parallel-size 2",
+     .old = "in/empty"},
+    {.name = "convert from megatron", .command = "convert --quiet --input in/mg --output out/hf", .old = "in/empty"},
+    {.name = "convert to gguf", .command = "convert --quiet --input in/hf --output out/m.gguf --to gguf --dtype q8_0", .old = "in/empty"},
+    {.name = "convert from gguf", .command = "convert --quiet --input in/m.gguf --tokenizer in/tok512.bin --output out/hf", .old = "in/empty"},
     {.name = "tokenize", .command = "tokenize --tokenizer in/tok512.bin <"},
     {.name = "tokenize json pieces", .command = "tokenize --tokenizer in/tok_tiny.json --pieces --jsonl <"},
     {.name = "generate", .command = "generate --quiet --load in/hf --prompt once --max-new-tokens 1", .computes = true},
-    {.name = "generate sampled", .command = "generate --quiet --load in/hf --prompts in/prompts.jsonl --max-new-tokens 2 --do-sample --batch-size 2 --json", .computes = true},
+    {.name = "generate sampled",
+     .command = "generate --quiet --load in/hf --prompts in/prompts.jsonl --max-new-tokens 2 --do-sample --batch-size 2 --json",
+     .computes = true},
     {.name = "score", .command = "score --quiet --load in/hf <", .computes = true},
     {.name = "inspect", .command = "inspect in/hf"},
+    {.name = "inspect shards", .command = "inspect in/mg"},
     {.name = "inspect data", .command = "inspect in/old_data/p_text_document.idx"},
     {.name = "verify", .command = "verify in/run"},
-    {.name = "train one step", .command = TRAIN "--save out --train-iters 1", .old = "in/empty", .judged = "iter_", .again = "--resume", .grows = true,
-     .warns = true, .computes = true},
-    {.name = "train goes on", .command = TRAIN "--save out --resume --train-iters 3 --save-interval 1", .old = "in/run", .judged = "iter_",
-     .grows = true, .warns = true, .computes = true},
-    {.name = "train two ranks", .command = TRAIN "--save out --nproc 2 --use-distributed-optimizer --train-iters 1", .old = "in/empty",
-     .judged = "iter_", .again = "--resume", .grows = true, .warns = true, .computes = true, .ranks = 2},
+    {.name = "train one step",
+     .command = TRAIN "--save out --train-iters 1",
+     .old = "in/empty",
+     .judged = "iter_",
+     .again = "--resume",
+     .grows = true,
+     .warns = true,
+     .computes = true},
+    {.name = "train goes on",
+     .command = TRAIN "--save out --resume --train-iters 3 --save-interval 1",
+     .old = "in/run",
+     .judged = "iter_",
+     .grows = true,
+     .warns = true,
+     .computes = true},
+    {.name = "train two ranks",
+     .command = TRAIN "--save out --nproc 2 --use-distributed-optimizer --train-iters 1",
+     .old = "in/empty",
+     .judged = "iter_",
+     .again = "--resume",
+     .grows = true,
+     .warns = true,
+     .computes = true,
+     .ranks = 2},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -465,7 +494,8 @@ static int set_up(void **state)
     put("in/a.jsonl", jsonl);
     put("in/lines.txt", "{\"context\": \"once\", \"continuation\": \" upon\", \"text\": \"a dog\"}\n");
     put("in/prompts.jsonl", "{\"prompt\": \"once\"}\n{\"prompt\": \"\"}\n{\"prompt\": \"a dog\"}\n");
-    put("in/b.txt", "Some other text that is longer than the one which comes after it: the dog ran and ran, and the cat sat on the mat all day long.\n");
+    put("in/b.txt",
+        "Some other text that is longer than the one which comes after it: the dog ran and ran, and the cat sat on the mat all day long.\n");
     shell("gzip -k in/a.jsonl in/a.txt");
     size_t packed = ZSTD_compress(line, sizeof line, jsonl, strlen(jsonl), 3);
     assert_false(ZSTD_isError(packed));
@@ -473,6 +503,8 @@ static int set_up(void **state)
     prepare(PRE "--input in/b.txt --output-prefix in/old_data/p");
     prepare(TRAIN "--save in/run --train-iters 1");
     prepare("convert --quiet --input in/run --tokenizer in/tok512.bin --output in/hf");
+    prepare("convert --quiet --input in/hf --output in/mg --pipeline-model-parallel-size 2");
+    prepare("convert --quiet --input in/hf --output in/m.gguf --to gguf");
     return 0;
 }
 
