@@ -15,7 +15,7 @@ enum { HEADER = 64, BLOCK_MIN = 1 << 16 };
 
 typedef struct header {
     void *raw;
-    size_t bytes;
+    size_t bytes, discarded;
 } header;
 
 static atomic_llong mem_calls, mem_failures, mem_bytes, mem_peak;
@@ -61,6 +61,7 @@ static void *take(size_t bytes, size_t align)
     header *h = (header *)(at - sizeof(header));
     h->raw = raw;
     h->bytes = bytes;
+    h->discarded = 0;
     account((long long)bytes);
     return (void *)at;
 }
@@ -129,8 +130,18 @@ void cs_free(void *p)
     if (!p)
         return;
     const header *h = (const header *)((uint8_t *)p - sizeof(header));
-    account(-(long long)h->bytes);
+    account(-(long long)(h->bytes - h->discarded));
     free(h->raw);
+}
+
+void cs_mem_discard(void *block, void *from, size_t bytes)
+{
+    header *h = (header *)((uint8_t *)block - sizeof(header));
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), lo = ((uintptr_t)from + page - 1) & ~(page - 1), hi = ((uintptr_t)from + bytes) & ~(page - 1);
+    if (lo >= hi || madvise((void *)lo, hi - lo, MADV_DONTNEED) != 0)
+        return;
+    h->discarded += hi - lo;
+    account(-(long long)(hi - lo));
 }
 
 void *cs_mem_must(void *p, size_t bytes, const char *what)

@@ -22,6 +22,9 @@ void *cs_alloc_aligned(size_t bytes);
 char *cs_strdup(const char *text);
 char *cs_strndup(const char *text, size_t n);
 void cs_free(void *p);
+/* Gives the whole pages of [from, from+bytes), a part of the block that cs_alloc_aligned returned as `block`, back to the system: the content is
+ * lost and no longer counts as held. The block is freed as usual. */
+void cs_mem_discard(void *block, void *from, size_t bytes);
 
 /* Hands p on; NULL ends the process with one line and exit code 5. For use inside a step, where nothing can be unwound. */
 void *cs_mem_must(void *p, size_t bytes, const char *what);

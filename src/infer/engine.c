@@ -94,6 +94,7 @@ static cs_status load(cs_engine *e, const cs_engine_options *o, bool with_tokeni
     CS_TRY(cs_model_create(&spec, &opt, &e->model, err));
     bool checked = strcmp(e->dir, o->load) != 0; /* a run folder's newest complete checkpoint was found by its hashes */
     CS_TRY(cs_ckpt_load_weights(e->dir, &spec, &e->model->table, !checked, err));
+    cs_model_seal(e->model);
     return read_special(e, err);
 }
 

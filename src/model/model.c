@@ -108,6 +108,19 @@ cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_m
     return CS_OK;
 }
 
+void cs_model_seal(cs_model *m)
+{
+    cs_param_table *t = &m->table;
+    for (int64_t i = 0; i < t->n_rows && m->k->weight_pack; i++) {
+        cs_param *p = &t->row[i];
+        if (!cs_param_for_products_only(&m->spec, t, p))
+            continue;
+        m->k->weight_pack(&p->weight);
+        cs_mem_discard(t->store, cs_flat_at(t->store, t->prec.store, p->offset), (size_t)p->n * cs_dtype_size(t->prec.store));
+        p->weight.data = NULL;
+    }
+}
+
 void cs_model_destroy(cs_model *m)
 {
     if (!m)

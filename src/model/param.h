@@ -67,6 +67,12 @@ void cs_param_table_release(cs_param_table *t, const cs_kernels *k);
 /* Initial weights keyed by (seed, HF tensor name, element): the same whatever the layout. Writes master and store. */
 void cs_param_table_fill(cs_param_table *t, uint64_t seed);
 
+/* True for a matrix that nothing but products reads: no row of it is looked up, no other matrix is made from it. */
+static inline bool cs_param_for_products_only(const cs_spec *s, const cs_param_table *t, const cs_param *p)
+{
+    return p->n > 0 && p->ndim == 2 && p != &t->row[CS_ROW_EMBED] && !(s->norm_head && p == &t->row[CS_ROW_HEAD]);
+}
+
 static inline cs_param *cs_param_layer(const cs_param_table *t, int64_t layer, cs_layer_row r)
 {
     return &t->row[CS_ROW_FIRST_LAYER + layer * CS_ROW_PER_LAYER + (int64_t)r];

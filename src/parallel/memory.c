@@ -19,6 +19,7 @@ static const struct {
     [CS_MEMORY_CACHE] = {"key-value cache", "cache_bytes"},
     [CS_MEMORY_WORK] = {"matrix products' work", "work_bytes"},
     [CS_MEMORY_TABLES] = {"tables and batches", "tables_bytes"},
+    [CS_MEMORY_LOADING] = {"more while loading", "loading_bytes"},
 };
 
 const char *cs_memory_name(cs_memory_kind kind)
@@ -36,6 +37,7 @@ typedef struct sums {
     int64_t parameters, elements; /* elements: with the alignment of the flat buffers */
     int64_t group, largest;       /* elements of the group being summed, of the largest one */
     int64_t packed, group_packed, largest_packed, work;
+    int64_t sealed, sealed_packed, largest_pack; /* bytes that are given back once they are packed (cs_model_seal), of their packs, of one */
 } sums;
 
 typedef struct shard {
@@ -77,6 +79,14 @@ static void add_tensor(shard *sh, const cs_mg_tensor *t)
     bool product = p->ndim == 2 && (t->row != CS_ROW_EMBED || (sh->q->spec->tied_head && sh->q->layout.pp == 1));
     if (product)
         add_products(sh, rows, cols);
+    if (sh->q->layout.inference && sh->q->kernels->weight_pack && cs_param_for_products_only(sh->q->spec, table, p)) {
+        enum { PAGE = 4096 }; /* whole ones go, so that one in all stays at the ends of a matrix */
+        int64_t bytes = cs_walk_mul(n, (int64_t)cs_dtype_size(table->prec.store));
+        int64_t pack = (int64_t)sh->q->kernels->gemm_bytes(sh->rows, rows, cols, sh->q->threads).pack[0];
+        sh->s.sealed = cs_walk_add(sh->s.sealed, bytes > PAGE ? bytes - PAGE : 0);
+        sh->s.sealed_packed = cs_walk_add(sh->s.sealed_packed, pack);
+        sh->s.largest_pack = pack > sh->s.largest_pack ? pack : sh->s.largest_pack;
+    }
 }
 
 /* ZeRO 2 and 3 gather a group as a whole. */
@@ -141,11 +151,24 @@ static void add_parameters(const cs_memory_request *q, const sums *s, cs_memory 
     b[CS_MEMORY_WEIGHTS] = cs_walk_mul(sharded && l->zero >= 3 ? part + s->largest : all, store);
     b[CS_MEMORY_PACKED] = sharded && l->zero >= 3 ? s->largest_packed : s->packed;
     b[CS_MEMORY_WORK] = s->work;
-    if (l->inference)
+    if (l->inference) {
+        b[CS_MEMORY_WEIGHTS] -= s->sealed;
         return;
+    }
     b[CS_MEMORY_GRADS] = cs_walk_mul(sharded && l->zero >= 2 ? part + s->largest : all, acc);
     b[CS_MEMORY_MOMENTS] = cs_walk_mul(sharded && l->zero >= 1 ? part : all, 2 * acc);
     b[CS_MEMORY_MASTER] = p->store == p->master ? 0 : cs_walk_mul(sharded && l->zero >= 1 ? part : all, master);
+}
+
+/* The weights were whole once, with the packs of those already sealed and one more; all of that is there before the first token. */
+static void add_loading(const cs_memory_request *q, const sums *s, cs_memory *out)
+{
+    int64_t store = (int64_t)cs_dtype_size(q->table->prec.store), all = cs_walk_mul(s->elements, store), sum = 0;
+    int64_t loading = cs_walk_add(cs_walk_add(all, s->sealed_packed - s->sealed), s->largest_pack);
+    for (int i = 0; i < CS_MEMORY_COUNT; i++)
+        sum = cs_walk_add(sum, out->bytes[i]);
+    loading = cs_walk_add(loading, out->bytes[CS_MEMORY_TABLES]);
+    out->bytes[CS_MEMORY_LOADING] = loading > sum ? loading - sum : 0;
 }
 
 static void add_cache(const cs_memory_request *q, bool last, cs_memory *out)
@@ -188,6 +211,8 @@ cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memor
         if (l->inference)
             add_cache(q, last, out);
         out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, sh.s.elements));
+        if (l->inference)
+            add_loading(q, &sh.s, out);
         for (int i = 0; i < CS_MEMORY_COUNT; i++)
             out->total = cs_walk_add(out->total, out->bytes[i]);
         out->reserved = cs_walk_add(out->reserved, cs_walk_add(out->total, act.slack + unused));

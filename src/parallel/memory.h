@@ -18,6 +18,7 @@ typedef enum cs_memory_kind {
     CS_MEMORY_CACHE,   /* keys and values: filled positions, or those copied from and to while the last sequence's block grows */
     CS_MEMORY_WORK,    /* of the matrix products */
     CS_MEMORY_TABLES,  /* positions, parameter table, batches */
+    CS_MEMORY_LOADING, /* inference: what loading takes beyond all of the above */
     CS_MEMORY_COUNT
 } cs_memory_kind;
 

@@ -66,6 +66,8 @@ typedef struct cs_kernels {
     void (*gemm_dgrad)(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta);
     /* dw (A) [N,K] += dy[T,N]^T x[T,K]; dw row stride = K */
     void (*gemm_wgrad)(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw);
+    /* Packs w for y = x W^T, which from then on does not read w->data while the version stays. NULL where the products read w->data itself. */
+    void (*weight_pack)(cs_weight *w);
     /* Frees what the backend packed. */
     void (*weight_release)(cs_weight *w);
     /* For T rows and a weight [rows, cols] on `threads` threads; allocates nothing. */

@@ -247,6 +247,7 @@ static void test_generation_matches_counter(void **state)
         int64_t before = cs_mem_bytes();
         cs_engine e = {.model = make_model(&spec, stores[i], false, spec.max_pos), .bos = -1};
         cs_param_table_fill(&e.model->table, 3);
+        cs_model_seal(e.model);
         for (int k = 0; k < TOKENS - 30; k++)
             ids[k] = k * 11 % 701;
         const cs_gen_prompt prompts[] = {{ids, TOKENS - 30}, {ids, TOKENS - 30}};

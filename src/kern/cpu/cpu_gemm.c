@@ -40,6 +40,7 @@ bool cs_cpu_gemm_install(cs_kernels *table, cs_isa isa, const char *gemm)
     table->gemm_fwd = ops->fwd;
     table->gemm_dgrad = ops->dgrad;
     table->gemm_wgrad = ops->wgrad;
+    table->weight_pack = ops->pack;
     table->weight_release = ops->release;
     table->gemm_bytes = ops->bytes;
     return true;

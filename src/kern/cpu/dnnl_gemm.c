@@ -339,7 +339,7 @@ static cs_gemm_bytes bytes_bf16(int64_t T, int64_t rows, int64_t cols, int threa
 
 const cs_gemm_ops *cs_gemm_dnnl(cs_dtype store, cs_isa isa)
 {
-    static const cs_gemm_ops f32 = {fwd, dgrad, wgrad_f32, release, bytes_f32}, bf16 = {fwd, dgrad, wgrad_bf16, release, bytes_bf16};
+    static const cs_gemm_ops f32 = {fwd, dgrad, wgrad_f32, NULL, release, bytes_f32}, bf16 = {fwd, dgrad, wgrad_bf16, NULL, release, bytes_bf16};
     if (store == CS_F32)
         return &f32;
     return store == CS_BF16 && isa >= CS_ISA_AVX512 ? &bf16 : NULL;

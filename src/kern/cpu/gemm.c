@@ -178,6 +178,11 @@ static const uint32_t *packed_weight(const cs_gemm_kind *g, cs_weight *w, int fo
     return dst;
 }
 
+void cs_gemm_run_pack(const cs_gemm_kind *g, cs_weight *w)
+{
+    packed_weight(g, w, 0);
+}
+
 void cs_gemm_run_release(cs_weight *w)
 {
     for (int form = 0; form < 2; form++) {

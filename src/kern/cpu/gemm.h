@@ -42,6 +42,8 @@ void cs_gemm_run_fwd(const cs_gemm_kind *g, int64_t T, const void *x, int64_t ld
 void cs_gemm_run_dgrad(const cs_gemm_kind *g, int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta);
 void cs_gemm_run_wgrad(const cs_gemm_kind *g, int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx,
                        void *dw);
+/* As the kernel table's weight_pack. */
+void cs_gemm_run_pack(const cs_gemm_kind *g, cs_weight *w);
 /* Frees pack[0] and pack[1] that cs_gemm_run_* made. */
 void cs_gemm_run_release(cs_weight *w);
 
@@ -53,6 +55,7 @@ typedef struct cs_gemm_ops {
     void (*fwd)(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta);
     void (*dgrad)(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta);
     void (*wgrad)(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw);
+    void (*pack)(cs_weight *w); /* NULL: plain weights are read too */
     void (*release)(cs_weight *w);
     cs_gemm_bytes (*bytes)(int64_t T, int64_t rows, int64_t cols, int threads);
 } cs_gemm_ops;

@@ -263,9 +263,19 @@ static void wgrad_f16(int64_t T, int64_t N, int64_t K, const void *dy, int64_t l
     cs_gemm_run_wgrad(&kind_f16, T, N, K, dy, ldy, x, ldx, dw);
 }
 
+static void pack_f32(cs_weight *w)
+{
+    cs_gemm_run_pack(&kind_f32, w);
+}
+
 static cs_gemm_bytes bytes_f32(int64_t T, int64_t rows, int64_t cols, int threads)
 {
     return cs_gemm_run_bytes(&kind_f32, T, rows, cols, threads);
+}
+
+static void pack_bf16(cs_weight *w)
+{
+    cs_gemm_run_pack(&kind_bf16, w);
 }
 
 static cs_gemm_bytes bytes_bf16(int64_t T, int64_t rows, int64_t cols, int threads)
@@ -273,12 +283,17 @@ static cs_gemm_bytes bytes_bf16(int64_t T, int64_t rows, int64_t cols, int threa
     return cs_gemm_run_bytes(&kind_bf16, T, rows, cols, threads);
 }
 
+static void pack_f16(cs_weight *w)
+{
+    cs_gemm_run_pack(&kind_f16, w);
+}
+
 static cs_gemm_bytes bytes_f16(int64_t T, int64_t rows, int64_t cols, int threads)
 {
     return cs_gemm_run_bytes(&kind_f16, T, rows, cols, threads);
 }
 
-const cs_gemm_ops cs_gemm_f16_avx512 = {fwd_f16, dgrad_f16, wgrad_f16, cs_gemm_run_release, bytes_f16};
-const cs_gemm_ops cs_gemm_f32_avx512 = {fwd_f32, dgrad_f32, wgrad_f32, cs_gemm_run_release, bytes_f32};
-const cs_gemm_ops cs_gemm_bf16_avx512 = {fwd_bf16, dgrad_bf16, wgrad_bf16, cs_gemm_run_release, bytes_bf16};
+const cs_gemm_ops cs_gemm_f16_avx512 = {fwd_f16, dgrad_f16, wgrad_f16, pack_f16, cs_gemm_run_release, bytes_f16};
+const cs_gemm_ops cs_gemm_f32_avx512 = {fwd_f32, dgrad_f32, wgrad_f32, pack_f32, cs_gemm_run_release, bytes_f32};
+const cs_gemm_ops cs_gemm_bf16_avx512 = {fwd_bf16, dgrad_bf16, wgrad_bf16, pack_bf16, cs_gemm_run_release, bytes_bf16};
 #endif

@@ -112,10 +112,15 @@ static void wgrad(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, 
     cs_gemm_run_wgrad(&kind, T, N, K, dy, ldy, x, ldx, dw);
 }
 
+static void pack(cs_weight *w)
+{
+    cs_gemm_run_pack(&kind, w);
+}
+
 static cs_gemm_bytes bytes(int64_t T, int64_t rows, int64_t cols, int threads)
 {
     return cs_gemm_run_bytes(&kind, T, rows, cols, threads);
 }
 
-const cs_gemm_ops cs_gemm_bf16_dot = {fwd, dgrad, wgrad, cs_gemm_run_release, bytes};
+const cs_gemm_ops cs_gemm_bf16_dot = {fwd, dgrad, wgrad, pack, cs_gemm_run_release, bytes};
 #endif
