@@ -120,11 +120,12 @@ bench: all
 	$(BUILD)/cspeed bench
 
 # Long runs: every fuzz target for FUZZ_SECONDS (default 10 minutes each), which are entered in docs/testing.md, then all checks, and
-# among them (SOAK) every single call that can fail in tests/fail.
-soak:
+# among them (SOAK) every single call that can fail in tests/fail; a model of LLaMA 7B's size where there is room.
+soak: all
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_KEEP=1 ./check.sh fuzz
 	scripts/fuzz_ledger.sh build/check/fuzz
 	SOAK=1 ./check.sh
+	CSPEED=$(BUILD)/cspeed scripts/soak_big.sh
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1

@@ -111,6 +111,7 @@ cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_m
 void cs_model_seal(cs_model *m)
 {
     cs_param_table *t = &m->table;
+    CS_ASSERT(!t->store_shared && !t->grad);
     for (int64_t i = 0; i < t->n_rows && m->k->weight_pack; i++) {
         cs_param *p = &t->row[i];
         if (!cs_param_for_products_only(&m->spec, t, p))
