@@ -60,6 +60,31 @@ typedef struct cs_gemm_ops {
     cs_gemm_bytes (*bytes)(int64_t T, int64_t rows, int64_t cols, int threads);
 } cs_gemm_ops;
 
+/* Defines `name`, the products over the cs_gemm_kind `kind` of the same file. */
+#define CS_GEMM_OPS(name, kind)                                                                                                                  \
+    static void kind##_fwd(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype,        \
+                           int beta)                                                                                                             \
+    {                                                                                                                                            \
+        cs_gemm_run_fwd(&kind, T, x, ldx, w, bias, y, ldy, y_dtype, beta);                                                                       \
+    }                                                                                                                                            \
+    static void kind##_dgrad(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)                              \
+    {                                                                                                                                            \
+        cs_gemm_run_dgrad(&kind, T, dy, ldy, w, dx, ldx, beta);                                                                                  \
+    }                                                                                                                                            \
+    static void kind##_wgrad(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)                 \
+    {                                                                                                                                            \
+        cs_gemm_run_wgrad(&kind, T, N, K, dy, ldy, x, ldx, dw);                                                                                  \
+    }                                                                                                                                            \
+    static void kind##_pack(cs_weight *w)                                                                                                        \
+    {                                                                                                                                            \
+        cs_gemm_run_pack(&kind, w);                                                                                                              \
+    }                                                                                                                                            \
+    static cs_gemm_bytes kind##_bytes(int64_t T, int64_t rows, int64_t cols, int threads)                                                        \
+    {                                                                                                                                            \
+        return cs_gemm_run_bytes(&kind, T, rows, cols, threads);                                                                                 \
+    }                                                                                                                                            \
+    const cs_gemm_ops name = {kind##_fwd, kind##_dgrad, kind##_wgrad, kind##_pack, cs_gemm_run_release, kind##_bytes}
+
 extern const cs_gemm_ops cs_gemm_f32_avx2, cs_gemm_f32_avx512;
 extern const cs_gemm_ops cs_gemm_bf16_avx2, cs_gemm_bf16_avx512; /* bf16 in memory, f32 arithmetic */
 extern const cs_gemm_ops cs_gemm_f16_avx2, cs_gemm_f16_avx512;   /* f16 in memory, f32 arithmetic */

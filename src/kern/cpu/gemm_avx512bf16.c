@@ -97,30 +97,5 @@ static const cs_gemm_kind kind = {
     .start = start, .round = round_bf16,
 };
 
-static void fwd(int64_t T, const void *x, int64_t ldx, cs_weight *w, const void *bias, void *y, int64_t ldy, cs_dtype y_dtype, int beta)
-{
-    cs_gemm_run_fwd(&kind, T, x, ldx, w, bias, y, ldy, y_dtype, beta);
-}
-
-static void dgrad(int64_t T, const void *dy, int64_t ldy, cs_weight *w, void *dx, int64_t ldx, int beta)
-{
-    cs_gemm_run_dgrad(&kind, T, dy, ldy, w, dx, ldx, beta);
-}
-
-static void wgrad(int64_t T, int64_t N, int64_t K, const void *dy, int64_t ldy, const void *x, int64_t ldx, void *dw)
-{
-    cs_gemm_run_wgrad(&kind, T, N, K, dy, ldy, x, ldx, dw);
-}
-
-static void pack(cs_weight *w)
-{
-    cs_gemm_run_pack(&kind, w);
-}
-
-static cs_gemm_bytes bytes(int64_t T, int64_t rows, int64_t cols, int threads)
-{
-    return cs_gemm_run_bytes(&kind, T, rows, cols, threads);
-}
-
-const cs_gemm_ops cs_gemm_bf16_dot = {fwd, dgrad, wgrad, pack, cs_gemm_run_release, bytes};
+CS_GEMM_OPS(cs_gemm_bf16_dot, kind);
 #endif
