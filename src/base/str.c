@@ -108,6 +108,12 @@ cs_status cs_str_check(const cs_str *s, cs_error *err)
     return s->failed ? cs_fail_nomem(err, s->cap * 2, "a string") : CS_OK;
 }
 
+bool cs_str_ends_with(const char *text, const char *tail)
+{
+    size_t n = strlen(text), m = strlen(tail);
+    return n >= m && strcmp(text + n - m, tail) == 0;
+}
+
 void cs_ids_push(cs_ids *v, int32_t id)
 {
     cs_ids_append(v, &id, 1);

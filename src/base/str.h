@@ -24,6 +24,9 @@ const char *cs_str_cstr(const cs_str *s);
 /* CS_E_NOMEM if any append failed. */
 cs_status cs_str_check(const cs_str *s, cs_error *err);
 
+/* Of C strings, byte for byte. */
+bool cs_str_ends_with(const char *text, const char *tail);
+
 typedef struct cs_ids {
     int32_t *data;
     size_t len, cap;

@@ -2,6 +2,7 @@
 #include "ckpt/exporter.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "ckpt/hf.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
@@ -54,18 +55,12 @@ static cs_status copy_as(const cs_exporter *x, const char *from, const char *nam
     return s;
 }
 
-static bool ends_with(const char *text, const char *tail)
-{
-    size_t n = strlen(text), m = strlen(tail);
-    return n >= m && strcmp(text + n - m, tail) == 0;
-}
-
 /* A llama2.c tokenizer beside a model: any small .bin that holds no weights. */
 static bool is_tokenizer_bin(const char *dir, const char *name)
 {
     char path[PATH_MAX];
     int64_t size = 0;
-    if (!ends_with(name, ".bin") || strstr(name, "pytorch_model") || strstr(name, "training_args"))
+    if (!cs_str_ends_with(name, ".bin") || strstr(name, "pytorch_model") || strstr(name, "training_args"))
         return false;
     return cs_hf_path(path, sizeof path, dir, name, NULL) == CS_OK && cs_io_kind(path, &size) == CS_FILE_REGULAR && size < 64 << 20;
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "fmt/limits.h"
 #include "ckpt/cast.h"
 #include "fmt/json.h"
@@ -245,12 +246,6 @@ static cs_status check_view(const cs_hf *hf, const cs_param_view *v, cs_error *e
     return CS_OK;
 }
 
-static bool ends_with(const char *text, const char *tail)
-{
-    size_t n = strlen(text), m = strlen(tail);
-    return n >= m && strcmp(text + n - m, tail) == 0;
-}
-
 /* A head beside tied embeddings is accepted only if it says the same. */
 static bool is_tied_copy(const cs_hf *hf, const cs_spec *spec, const cs_st_tensor *t, bool *equal)
 {
@@ -269,7 +264,7 @@ static cs_status check_extra(const cs_hf *hf, const cs_spec *spec, const cs_hf_s
     bool equal = false;
     char full[512];
     snprintf(full, sizeof full, "%s%s", hf->optional_prefix ? hf->optional_prefix : "", t->name);
-    if (json_object_get(known, t->name) || json_object_get(known, full) || ends_with(t->name, "rotary_emb.inv_freq"))
+    if (json_object_get(known, t->name) || json_object_get(known, full) || cs_str_ends_with(t->name, "rotary_emb.inv_freq"))
         return CS_OK;
     if (!is_tied_copy(hf, spec, t, &equal))
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is none of a %s model with this config.json", shard->path, t->name, spec->family->name);

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/hf.h"
 #include "ckpt/manifest.h"
@@ -55,12 +56,6 @@ const char *cs_kind_text(cs_kind kind)
     return text[kind];
 }
 
-static bool ends_with(const char *text, const char *tail)
-{
-    size_t n = strlen(text), m = strlen(tail);
-    return n >= m && strcmp(text + n - m, tail) == 0;
-}
-
 static bool starts_with(const cs_map *map, const void *magic, size_t n)
 {
     return map->size >= n && memcmp(map->data, magic, n) == 0;
@@ -70,7 +65,7 @@ bool cs_kind_idx_prefix(const char *path, char *buf, size_t n)
 {
     size_t len = strlen(path);
     char idx[PATH_MAX];
-    if (ends_with(path, ".idx") || ends_with(path, ".bin"))
+    if (cs_str_ends_with(path, ".idx") || cs_str_ends_with(path, ".bin"))
         len -= 4;
     if (len >= n || (size_t)snprintf(idx, sizeof idx, "%.*s.idx", (int)len, path) >= sizeof idx)
         return false;
@@ -250,7 +245,7 @@ static bool kind_of_magic(const cs_map *map, cs_kind *out)
         return *out = CS_KIND_LLAMA2C, true;
     if (looks_like_tfevents(map))
         return *out = CS_KIND_TFEVENTS, true;
-    if (looks_like_safetensors(map) || ends_with(map->path, ".safetensors"))
+    if (looks_like_safetensors(map) || cs_str_ends_with(map->path, ".safetensors"))
         return *out = CS_KIND_SAFETENSORS, true;
     return false;
 }
@@ -261,7 +256,7 @@ static cs_status kind_of_file(const cs_map *map, cs_kind *out, cs_error *err)
     size_t i = 0;
     if (map->size == 0)
         return cs_fail(err, CS_E_FORMAT, "%s: empty file", map->path);
-    if (ends_with(map->path, ".bin") && cs_kind_idx_prefix(map->path, prefix, sizeof prefix))
+    if (cs_str_ends_with(map->path, ".bin") && cs_kind_idx_prefix(map->path, prefix, sizeof prefix))
         return *out = CS_KIND_IDXBIN, CS_OK;
     if (kind_of_magic(map, out))
         return CS_OK;
