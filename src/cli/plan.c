@@ -36,6 +36,7 @@ static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
 typedef struct plan {
     cs_spec spec;
     cs_param_table table;
+    cs_schedule schedule;
     cs_memory_request request;
     cs_memory *stage; /* [pp] */
     int64_t parameters;
@@ -89,6 +90,8 @@ static cs_status read_flags(const cs_cli *cli, plan_config *c, plan *p, cs_error
         world = t->nproc;
     p->request.layout = cs_train_layout(t, world > 0 ? world : model_ranks);
     p->request.layout.inference = c->inference > 0;
+    if (c->inference > 0)
+        p->request.layout.virtual_layers = 0;
     if (t->seq_length > 0)
         cs_layout_check(&p->request.layout, status == CS_OK ? &p->spec : NULL, &found);
     if (found.status != CS_OK)
@@ -109,7 +112,8 @@ static cs_dtype choose_dtype(const cs_cli *cli, const plan_config *c, const plan
 static void note_unused(const cs_cli *cli, const plan_config *c)
 {
     static const char *const flags[] = {"global-batch-size", "zero-stage", "use-distributed-optimizer", "recompute-granularity",
-                                        "checkpoint-activations", "sequence-parallel", "num-layers-per-virtual-pipeline-stage"};
+                                        "checkpoint-activations", "sequence-parallel", "num-layers-per-virtual-pipeline-stage", "fold-mode",
+                                        "optimized-pipeline", "manual-mbs"};
     for (size_t i = 0; c->inference > 0 && i < sizeof flags / sizeof *flags; i++)
         if (cs_options_given(cli->options, flags[i]) == 2)
             cs_note("--%s has no effect with --inference", flags[i]);
@@ -122,8 +126,6 @@ static cs_status compute(const cs_cli *cli, plan_config *c, plan *p, cs_error *e
     note_unused(cli, c);
     if (q->layout.inference) {
         q->layout.recompute = CS_RECOMPUTE_NONE;
-        q->layout.virtual_layers = 0;
-        q->layout.chunks = 1;
         q->rows = q->layout.micro_batch > CS_GEN_MAX_ROWS ? q->layout.micro_batch : CS_GEN_MAX_ROWS;
         q->cache_positions = cs_kvcache_capacity(c->inference, p->spec.max_pos);
         q->cache_growth = cs_kvcache_capacity(1, q->cache_positions);
@@ -136,6 +138,11 @@ static cs_status compute(const cs_cli *cli, plan_config *c, plan *p, cs_error *e
     CS_TRY(cs_kernels_select(&ask, &q->kernels, NULL, err));
     CS_TRY(cs_param_table_init(&p->table, &p->spec, cs_precision_of(ask.store), c->train.decay_norms, cli->perm, err));
     q->table_bytes = (int64_t)(cs_arena_save(cli->perm).used - before.used);
+    if (!q->layout.inference) {
+        cs_layout_note(&q->layout);
+        CS_TRY(cs_layout_schedule(&q->layout, cli->perm, &p->schedule, err));
+        q->schedule = &p->schedule;
+    }
     q->spec = &p->spec;
     q->table = &p->table;
     q->evaluates = c->train.eval_iters > 0;
@@ -150,6 +157,12 @@ static cs_status compute(const cs_cli *cli, plan_config *c, plan *p, cs_error *e
         CS_TRY(cs_memory_of_stage(q, i, &p->stage[i], err));
     p->flops = cs_flops_per_token(q, &p->executed);
     return CS_OK;
+}
+
+/* Share of a step in which a stage waits: (p-1)/(m+p-1), divided by the chunks of an interleaved pipeline. */
+static double bubble(const cs_layout *l)
+{
+    return (double)(l->pp - 1) / (double)(l->n_micro + l->pp - 1) / (double)l->chunks;
 }
 
 static int64_t largest_stage(const plan *p)
@@ -270,7 +283,7 @@ static void print_text(const plan *p)
     printf("FLOPs per token: 6 N + 12 L h s = %.6g, N = %lld in matrix products\n", p->flops, (long long)cs_spec_n_matmul_params(&p->spec));
     if (p->executed > p->flops)
         printf("executed with recomputation: %.6g\n", p->executed);
-    printf("pipeline bubble: %.4f of a step\n", cs_layout_bubble(l));
+    printf("pipeline bubble: %.4f of a step\n", bubble(l));
 }
 
 /* --- JSON ------------------------------------------------------------------------------------------------------------------------- */
@@ -311,7 +324,7 @@ static void print_json(const plan *p)
         json_object_set_new(o, "micro_batches", json_integer(l->n_micro));
         json_object_set_new(o, "flops_per_token", json_real(p->flops));
         json_object_set_new(o, "executed_flops_per_token", json_real(p->executed));
-        json_object_set_new(o, "bubble", json_real(cs_layout_bubble(l)));
+        json_object_set_new(o, "bubble", json_real(bubble(l)));
     }
     for (int64_t i = 0; i < l->pp; i++)
         json_array_append_new(stages, stage_json(&p->stage[i], i, l->inference));

@@ -1,11 +1,13 @@
 /* The rules of layouts. */
 #include "parallel/layout.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "fmt/limits.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MOST_RANKS = 1 << 20, LISTED = 12 };
 static const int64_t MOST_SAMPLES = (int64_t)1 << 40;
@@ -54,6 +56,98 @@ static void check_ranks(cs_layout *l, cs_error *err)
          "--num-layers-per-virtual-pipeline-stage %lld needs --pipeline-model-parallel-size of 2 or more", (long long)l->virtual_layers);
 }
 
+/* --- lists of numbers -------------------------------------------------------------------------------------------------------------- */
+
+/* Numbers of `words`, each word one number or several with commas between. Returns how many; a word that is none breaks a rule. */
+static int64_t read_numbers(const cs_strlist *words, const char *flag, int64_t *out, cs_error *err)
+{
+    int64_t n = 0;
+    bool ok = true;
+    for (size_t i = 0; i < words->n; i++)
+        for (const char *at = words->items[i]; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+            char one[24] = "";
+            int64_t value = 0;
+            size_t len = strcspn(at, ",");
+            if (len < sizeof one)
+                memcpy(one, at, len);
+            bool good = len < sizeof one && cs_parse_int(one, &value) && value >= 1 && value <= MOST_SAMPLES;
+            rule(err, ok && !good, "%s: \"%.*s\" is not a number of 1 or more", flag, (int)(len < 40 ? len : 40), at);
+            ok &= good;
+            if (n < CS_LAYOUT_MAX_LIST)
+                out[n] = value;
+            n++;
+        }
+    rule(err, n > CS_LAYOUT_MAX_LIST, "%s has %lld numbers; legal: up to %d", flag, (long long)n, CS_LAYOUT_MAX_LIST);
+    return ok && n <= CS_LAYOUT_MAX_LIST ? n : 0;
+}
+
+/* AscendSpeed's named lists and what they were made for. */
+static const struct {
+    const char *name;
+    int64_t pp, micro_batch, per_rank; /* per_rank = global batch / DP */
+    int64_t n, mbs[24];
+} examples[] = {
+    {"example-config-1", 4, 4, 64, 16, {1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 4, 3, 2}},
+    {"example-config-2", 8, 4, 96, 24, {1, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 4, 4, 3, 3, 3, 2}},
+};
+
+static void read_mbs(cs_layout *l, cs_error *err)
+{
+    l->n_mbs = 0;
+    rule(err, l->optimized && l->manual_mbs.n == 0,
+         "--optimized-pipeline needs --manual-mbs: the samples of each micro-batch of a step, or example-config-1 or example-config-2");
+    rule(err, !l->optimized && l->manual_mbs.n > 0, "--manual-mbs needs --optimized-pipeline");
+    if (!l->optimized || l->manual_mbs.n == 0)
+        return;
+    int64_t per_rank = l->dp > 0 ? l->global_batch / l->dp : 0;
+    for (size_t i = 0; l->manual_mbs.n == 1 && i < sizeof examples / sizeof *examples; i++)
+        if (strcmp(l->manual_mbs.items[0], examples[i].name) == 0) {
+            rule(err, l->pp != examples[i].pp || l->micro_batch != examples[i].micro_batch || per_rank != examples[i].per_rank,
+                 "--manual-mbs %s is for --pipeline-model-parallel-size %lld, --micro-batch-size %lld and a global batch of %lld per data-parallel "
+                 "rank, not %lld, %lld and %lld", examples[i].name, (long long)examples[i].pp, (long long)examples[i].micro_batch,
+                 (long long)examples[i].per_rank, (long long)l->pp, (long long)l->micro_batch, (long long)per_rank);
+            l->n_mbs = examples[i].n;
+            memcpy(l->mbs, examples[i].mbs, sizeof examples[i].mbs);
+            return;
+        }
+    l->n_mbs = read_numbers(&l->manual_mbs, "--manual-mbs", l->mbs, err);
+    int64_t sum = 0;
+    for (int64_t i = 0; i < l->n_mbs; i++)
+        sum += l->mbs[i];
+    if (l->n_mbs == 0 || l->dp == 0)
+        return;
+    rule(err, l->n_mbs != l->n_micro, "--manual-mbs has %lld numbers; legal: %lld = global batch / micro batch / DP", (long long)l->n_mbs,
+         (long long)l->n_micro);
+    rule(err, sum != per_rank, "--manual-mbs sums to %lld; legal: %lld = --global-batch-size %lld / DP %lld", (long long)sum, (long long)per_rank,
+         (long long)l->global_batch, (long long)l->dp);
+}
+
+static void read_layers(cs_layout *l, const cs_spec *spec, cs_error *err)
+{
+    l->n_piece_layers = 0;
+    rule(err, l->manual_allocation && l->manual_layers.n == 0,
+         "--use-manual-layer-allocation needs --manual-layers: the layers of each of the %lld stages", (long long)l->pp);
+    rule(err, !l->manual_allocation && l->manual_layers.n > 0, "--manual-layers needs --use-manual-layer-allocation");
+    rule(err, l->manual_allocation && l->virtual_layers > 0,
+         "--manual-layers and --num-layers-per-virtual-pipeline-stage exclude each other: virtual stages are a list of stages x chunks numbers");
+    if (!l->manual_allocation || l->manual_layers.n == 0)
+        return;
+    int64_t n = read_numbers(&l->manual_layers, "--manual-layers", l->piece_layers, err), sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += l->piece_layers[i];
+    rule(err, n % l->pp != 0, "--manual-layers has %lld numbers; legal: %lld, one for each stage, or a multiple of it for virtual stages",
+         (long long)n, (long long)l->pp);
+    rule(err, n > 1 && l->pp == 1, "--manual-layers has %lld numbers: virtual stages need --pipeline-model-parallel-size of 2 or more", (long long)n);
+    rule(err, n > 0 && spec && sum != spec->n_layers, "--manual-layers sums to %lld; legal: the model's %lld layers", (long long)sum,
+         (long long)(spec ? spec->n_layers : 0));
+    if (n == 0 || n % l->pp != 0 || (n > 1 && l->pp == 1))
+        return;
+    l->n_piece_layers = n;
+    l->chunks = n / l->pp;
+}
+
+/* --- the rest ---------------------------------------------------------------------------------------------------------------------- */
+
 static void check_batch(cs_layout *l, cs_error *err)
 {
     int64_t step = l->micro_batch * l->dp;
@@ -64,9 +158,26 @@ static void check_batch(cs_layout *l, cs_error *err)
     rule(err, l->global_batch % step != 0, "--global-batch-size %lld must be a multiple of micro batch size x DP = %lld x %lld = %lld",
          (long long)l->global_batch, (long long)l->micro_batch, (long long)l->dp, (long long)step);
     l->n_micro = l->global_batch / step;
-    rule(err, l->virtual_layers > 0 && l->pp > 1 && l->n_micro % l->pp != 0,
+    bool chunks = (l->virtual_layers > 0 || l->chunks > 1) && l->pp > 1;
+    rule(err, chunks && l->fold != CS_FOLD_AIAO && l->n_micro % l->pp != 0,
          "%lld micro-batches (global batch / micro batch / DP): an interleaved pipeline of %lld stages needs a multiple of %lld",
          (long long)l->n_micro, (long long)l->pp, (long long)l->pp);
+    rule(err, chunks && l->optimized, "--optimized-pipeline with virtual stages: legal: one chunk a stage");
+    read_mbs(l, err);
+}
+
+/* After the chunks are known. */
+static void choose_schedule(cs_layout *l, cs_error *err)
+{
+    static const cs_schedule_kind folded[] = {CS_SCHEDULE_INTERLEAVED, CS_SCHEDULE_AIAO, CS_SCHEDULE_FIFO};
+    l->schedule = l->inference ? CS_SCHEDULE_FORWARD : l->chunks > 1 ? folded[l->fold] : CS_SCHEDULE_1F1B;
+    l->largest_mbs = l->n_mbs > 0 ? 0 : l->micro_batch;
+    for (int64_t i = 0; i < l->n_mbs; i++)
+        l->largest_mbs = l->mbs[i] > l->largest_mbs ? l->mbs[i] : l->largest_mbs;
+    rule(err, l->chunks > CS_SCHEDULE_MAX_CHUNKS, "%lld chunks a stage; legal: up to %d", (long long)l->chunks, CS_SCHEDULE_MAX_CHUNKS);
+    rule(err, l->n_micro > CS_LAYOUT_MAX_PAIRS / l->pp / l->chunks,
+         "%lld micro-batches (global batch / micro batch / DP) x %lld pieces of the model; legal: up to %d in all", (long long)l->n_micro,
+         (long long)(l->pp * l->chunks), CS_LAYOUT_MAX_PAIRS);
 }
 
 static void check_model(cs_layout *l, const cs_spec *s, cs_error *err)
@@ -79,18 +190,20 @@ static void check_model(cs_layout *l, const cs_spec *s, cs_error *err)
         rule(err, (i != 1 || s->n_kv_heads != s->n_heads) && split[i].n % l->tp != 0,
              "--tensor-model-parallel-size %lld does not divide the %lld %s; legal: %s", (long long)l->tp, (long long)split[i].n, split[i].what,
              divisors(split[i].n).text);
-    rule(err, s->n_layers % l->pp != 0, "--pipeline-model-parallel-size %lld does not divide the %lld layers; legal: %s", (long long)l->pp,
+    l->n_layers = s->n_layers;
+    bool manual = l->manual_allocation, whole = s->n_layers % l->pp == 0;
+    rule(err, !manual && !whole, "--pipeline-model-parallel-size %lld does not divide the %lld layers; legal: %s", (long long)l->pp,
          (long long)s->n_layers, divisors(s->n_layers).text);
     int64_t per_stage = s->n_layers / l->pp, chunk = l->virtual_layers;
-    bool whole = s->n_layers % l->pp == 0;
-    rule(err, chunk > 0 && l->pp > 1 && whole && per_stage % chunk != 0,
+    rule(err, !manual && chunk > 0 && l->pp > 1 && whole && per_stage % chunk != 0,
          "--num-layers-per-virtual-pipeline-stage %lld does not divide the %lld layers of a stage; legal: %s", (long long)chunk, (long long)per_stage,
          divisors(per_stage).text);
-    l->chunks = chunk > 0 && whole && per_stage % chunk == 0 ? per_stage / chunk : 1;
-    int64_t in_chunk = per_stage / l->chunks;
-    rule(err, l->recompute != CS_RECOMPUTE_NONE && whole && l->recompute_layers > in_chunk,
-         "--recompute-num-layers %lld: a stage or chunk has %lld layers; legal: 1 to %lld", (long long)l->recompute_layers, (long long)in_chunk,
-         (long long)in_chunk);
+    if (!manual && chunk > 0 && whole && per_stage % chunk == 0)
+        l->chunks = per_stage / chunk;
+    int64_t most = manual ? l->n_piece_layers > 0 ? cs_layout_largest_piece(l) : 0 : whole ? per_stage / l->chunks : 0;
+    rule(err, l->recompute != CS_RECOMPUTE_NONE && most > 0 && l->recompute_layers > most,
+         "--recompute-num-layers %lld: a stage or chunk has at most %lld layers; legal: 1 to %lld", (long long)l->recompute_layers, (long long)most,
+         (long long)most);
     rule(err, l->seq_length > s->max_pos, "%s %lld exceeds the model's %lld positions", l->inference ? "--inference" : "--seq-length",
          (long long)l->seq_length, (long long)s->max_pos);
 }
@@ -100,7 +213,7 @@ cs_status cs_layout_check(cs_layout *l, const cs_spec *spec, cs_error *err)
     cs_error found = {0};
     l->chunks = 1;
     l->n_micro = 1;
-    l->dp = 0;
+    l->dp = l->n_layers = l->n_mbs = l->n_piece_layers = 0;
     rule(&found, l->tp < 1 || l->tp > MOST_RANKS, "--tensor-model-parallel-size %lld: legal: 1 to %d", (long long)l->tp, MOST_RANKS);
     rule(&found, l->pp < 1 || l->pp > MOST_RANKS, "--pipeline-model-parallel-size %lld: legal: 1 to %d", (long long)l->pp, MOST_RANKS);
     rule(&found, l->seq_length < 1 || l->seq_length > CS_LIMIT_POSITIONS, "--seq-length %lld: legal: 1 to %d", (long long)l->seq_length,
@@ -111,6 +224,7 @@ cs_status cs_layout_check(cs_layout *l, const cs_spec *spec, cs_error *err)
          (long long)MOST_SAMPLES);
     if (found.status == CS_OK) {
         check_ranks(l, &found);
+        read_layers(l, spec, &found);
         if (!l->inference)
             check_batch(l, &found);
         rule(&found, l->sequence_parallel && !l->inference && l->seq_length % l->tp != 0,
@@ -118,20 +232,66 @@ cs_status cs_layout_check(cs_layout *l, const cs_spec *spec, cs_error *err)
              (long long)l->tp, divisors(l->seq_length).text);
         if (spec)
             check_model(l, spec, &found);
+        choose_schedule(l, &found);
     }
     if (found.status == CS_OK)
         return CS_OK;
     return cs_fail_also(err, CS_E_USAGE, "%s", found.msg);
 }
 
-int64_t cs_layout_in_flight(const cs_layout *l, int64_t stage)
+void cs_layout_note(const cs_layout *l)
 {
-    int64_t behind = l->pp - 1 - stage, all = l->n_micro * l->chunks;
-    int64_t n = l->chunks == 1 ? behind + 1 : 2 * behind + (l->chunks - 1) * l->pp + 1;
-    return n < all ? n : all;
+    if (l->fold != CS_FOLD_NONE && l->chunks == 1)
+        cs_note("--fold-mode acts only with virtual stages (--num-layers-per-virtual-pipeline-stage); the pipeline is plain 1F1B");
 }
 
-double cs_layout_bubble(const cs_layout *l)
+int64_t cs_layout_mbs(const cs_layout *l, int64_t micro)
 {
-    return (double)(l->pp - 1) / (double)(l->n_micro + l->pp - 1) / (double)l->chunks;
+    CS_ASSERT(micro >= 0 && micro < l->n_micro);
+    return l->n_mbs > 0 ? l->mbs[micro] : l->micro_batch;
+}
+
+int64_t cs_layout_first_sample(const cs_layout *l, int64_t micro, int64_t dp_rank)
+{
+    int64_t before = l->n_mbs > 0 ? 0 : micro * l->micro_batch;
+    for (int64_t i = 0; l->n_mbs > 0 && i < micro; i++)
+        before += l->mbs[i];
+    return before * l->dp + dp_rank * cs_layout_mbs(l, micro);
+}
+
+int64_t cs_layout_n_layers(const cs_layout *l, int64_t stage, int64_t chunk)
+{
+    CS_ASSERT(l->n_layers > 0 && stage >= 0 && stage < l->pp && chunk >= 0 && chunk < l->chunks);
+    return l->n_piece_layers > 0 ? l->piece_layers[chunk * l->pp + stage] : l->n_layers / l->pp / l->chunks;
+}
+
+int64_t cs_layout_first_layer(const cs_layout *l, int64_t stage, int64_t chunk)
+{
+    int64_t piece = chunk * l->pp + stage, first = 0;
+    if (l->n_piece_layers == 0)
+        return piece * cs_layout_n_layers(l, stage, chunk);
+    for (int64_t i = 0; i < piece; i++)
+        first += l->piece_layers[i];
+    return first;
+}
+
+int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage)
+{
+    int64_t n = 0;
+    for (int64_t c = 0; c < l->chunks; c++)
+        n += cs_layout_n_layers(l, stage, c);
+    return n;
+}
+
+int64_t cs_layout_largest_piece(const cs_layout *l)
+{
+    int64_t most = l->n_piece_layers > 0 ? 0 : l->n_layers / l->pp / l->chunks;
+    for (int64_t i = 0; i < l->n_piece_layers; i++)
+        most = l->piece_layers[i] > most ? l->piece_layers[i] : most;
+    return most;
+}
+
+cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err)
+{
+    return cs_schedule_init(out, l->schedule, (int)l->pp, (int)l->chunks, l->n_micro, arena, err);
 }

@@ -1,11 +1,22 @@
-/* How a model is laid out over ranks: TP x PP x DP, chunks of an interleaved pipeline, ZeRO stage, sequence parallelism, recomputation; its legality
- * and what follows from it. Arithmetic only: no communication, nothing is allocated. */
+/* How a model is laid out over ranks: TP x PP x DP, the pipeline's pieces and schedule, sizes of micro-batches, ZeRO stage, sequence parallelism,
+ * recomputation; its legality and what follows from it. Arithmetic only: no communication; only cs_layout_schedule allocates.
+ *
+ * The model's layers are cut into pp * chunks pieces; chunk c of stage p is piece c * pp + p. */
 #ifndef CS_PARALLEL_LAYOUT_H
 #define CS_PARALLEL_LAYOUT_H
 
+#include "base/options.h"
 #include "model/spec.h"
+#include "parallel/schedule.h"
 
 typedef enum cs_recompute { CS_RECOMPUTE_NONE, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK } cs_recompute;
+
+typedef enum cs_fold { CS_FOLD_NONE, CS_FOLD_AIAO, CS_FOLD_FIFO } cs_fold;
+
+enum {
+    CS_LAYOUT_MAX_LIST = 1024,       /* numbers of --manual-mbs, of --manual-layers */
+    CS_LAYOUT_MAX_PAIRS = 1 << 22    /* pieces x micro-batches */
+};
 
 typedef struct cs_layout {
     /* asked for */
@@ -18,19 +29,40 @@ typedef struct cs_layout {
     cs_recompute recompute;
     int64_t recompute_layers; /* UNIFORM: of a group whose input alone is kept; BLOCK: the first ones of each chunk */
     bool inference;           /* the rules of batches and optimizer do not apply */
+    cs_fold fold;             /* acts only where a stage has several chunks */
+    bool optimized;           /* micro-batches of different sizes: */
+    cs_strlist manual_mbs;    /* numbers with commas or as words, or example-config-1, example-config-2; borrowed */
+    bool manual_allocation;   /* layers of every piece: */
+    cs_strlist manual_layers; /* pp numbers, or pp * chunks in the order of the pieces; borrowed */
     /* filled by cs_layout_check */
     int64_t dp, chunks, n_micro;
+    cs_schedule_kind schedule;
+    int64_t largest_mbs;      /* samples of the largest micro-batch: what buffers are sized by */
+    int64_t n_layers;         /* of the model, 0 = not known */
+    int64_t n_mbs, mbs[CS_LAYOUT_MAX_LIST];                   /* n_mbs 0: all are micro_batch */
+    int64_t n_piece_layers, piece_layers[CS_LAYOUT_MAX_LIST]; /* n_piece_layers 0: all pieces are equal */
 } cs_layout;
 
 /* Fills the derived fields. CS_E_USAGE with one line per broken rule, each with the legal values, appended to *err. `spec` NULL: the rules that need
  * no model. */
 cs_status cs_layout_check(cs_layout *l, const cs_spec *spec, cs_error *err);
 
-/* Forward results of so many (micro-batch, chunk) pairs wait for their backward on a stage at once: 1F1B, or interleaved as in Narayanan et al.,
- * "Efficient Large-Scale Language Model Training on GPU Clusters", 2021. */
-int64_t cs_layout_in_flight(const cs_layout *l, int64_t stage);
+/* One note for each flag that has no effect in this (checked) layout. */
+void cs_layout_note(const cs_layout *l);
 
-/* Share of a step in which a stage waits: (p-1)/(m+p-1), divided by the chunks of an interleaved pipeline. */
-double cs_layout_bubble(const cs_layout *l);
+/* Of a checked layout: samples of micro-batch `micro` on one data-parallel rank, and the first of them counted within the step's global batch: of the
+ * samples that one micro-batch takes from it, rank r has the r-th block. */
+int64_t cs_layout_mbs(const cs_layout *l, int64_t micro);
+int64_t cs_layout_first_sample(const cs_layout *l, int64_t micro, int64_t dp_rank);
+
+/* Of a layout checked with its spec: chunk `chunk` of stage `stage` has layers [first, first + n). */
+int64_t cs_layout_first_layer(const cs_layout *l, int64_t stage, int64_t chunk);
+int64_t cs_layout_n_layers(const cs_layout *l, int64_t stage, int64_t chunk);
+/* Layers of all chunks of a stage; of the largest piece. */
+int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage);
+int64_t cs_layout_largest_piece(const cs_layout *l);
+
+/* The schedule of a checked layout, in `arena`. CS_E_NOMEM. */
+cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err);
 
 #endif

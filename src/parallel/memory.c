@@ -118,11 +118,10 @@ static void add_end(shard *sh, bool first)
 static void add_layers(shard *sh, int64_t stage)
 {
     const cs_layout *l = &sh->q->layout;
-    int64_t in_chunk = sh->q->spec->n_layers / l->pp / l->chunks;
     for (int64_t c = 0; c < l->chunks; c++)
-        for (int64_t i = 0; i < in_chunk; i++) {
+        for (int64_t i = 0; i < cs_layout_n_layers(l, stage, c); i++) {
             cs_mg_tensor list[CS_MG_MAX_TENSORS];
-            int n = cs_mg_tensors(sh->q->table, (c * l->pp + stage) * in_chunk + i, true, list);
+            int n = cs_mg_tensors(sh->q->table, cs_layout_first_layer(l, stage, c) + i, true, list);
             for (int k = 0; k < n; k++)
                 add_tensor(sh, &list[k]);
             end_group(sh);
@@ -171,11 +170,12 @@ static void add_loading(const cs_memory_request *q, const sums *s, cs_memory *ou
     out->bytes[CS_MEMORY_LOADING] = loading > sum ? loading - sum : 0;
 }
 
-static void add_cache(const cs_memory_request *q, bool last, cs_memory *out)
+static void add_cache(const cs_memory_request *q, int64_t stage, cs_memory *out)
 {
     const cs_spec *s = q->spec;
     const cs_layout *l = &q->layout;
-    int64_t position = 2 * (s->n_layers / l->pp) * (s->n_kv_heads / l->tp) * s->head_dim * (int64_t)cs_dtype_size(q->table->prec.store);
+    bool last = stage == l->pp - 1;
+    int64_t position = 2 * cs_layout_stage_layers(l, stage) * (s->n_kv_heads / l->tp) * s->head_dim * (int64_t)cs_dtype_size(q->table->prec.store);
     int64_t filled = cs_walk_mul(l->micro_batch, l->seq_length), grown = q->cache_growth ? cs_walk_mul(l->micro_batch + 1, q->cache_growth) : 0;
     int64_t room = cs_walk_add(cs_walk_mul(q->cache_positions, l->micro_batch), q->cache_growth);
     filled = grown > filled ? grown : filled;
@@ -193,11 +193,12 @@ cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memor
     const cs_layout *l = &q->layout;
     bool first = stage == 0, last = stage == l->pp - 1;
     cs_activations act;
-    *out = (cs_memory){.first_layer = stage * (q->spec->n_layers / l->pp / l->chunks), .n_layers = q->spec->n_layers / l->pp,
-                       .in_flight = l->inference ? 1 : cs_layout_in_flight(l, stage)};
-    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->micro_batch, l->seq_length), .forms = l->inference ? 1 : 2};
+    CS_ASSERT(l->inference || q->schedule);
+    *out = (cs_memory){.first_layer = cs_layout_first_layer(l, stage, 0), .n_layers = cs_layout_stage_layers(l, stage),
+                       .in_flight = l->inference ? 1 : q->schedule->stage[stage].n_slots};
+    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length), .forms = l->inference ? 1 : 2};
     int64_t tables, unused;
-    bool ok = sh.rows < (int64_t)1 << 40 && cs_walk_stage(q, stage, &act) && cs_walk_tables(q, last, &tables, &unused);
+    bool ok = sh.rows < (int64_t)1 << 40 && cs_walk_stage(q, stage, &act) && cs_walk_tables(q, stage, &tables, &unused);
     if (ok) {
         if (first)
             add_end(&sh, true);
@@ -209,7 +210,7 @@ cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memor
         out->bytes[CS_MEMORY_LOGITS] = act.logits;
         out->bytes[CS_MEMORY_SCRATCH] = act.scratch - act.logits;
         if (l->inference)
-            add_cache(q, last, out);
+            add_cache(q, stage, out);
         out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, sh.s.elements));
         if (l->inference)
             add_loading(q, &sh.s, out);
@@ -232,8 +233,10 @@ double cs_flops_per_token(const cs_memory_request *q, double *executed)
         layers += t->row[i].ndim == 2 ? (double)t->row[i].n : 0;
     double attention = 4 * (double)s->n_layers * width * seq, model = 6 * (layers + head) + 3 * attention;
     double share = l->recompute == CS_RECOMPUTE_UNIFORM ? 1 : 0;
-    if (l->recompute == CS_RECOMPUTE_BLOCK)
-        share = (double)(l->recompute_layers * l->pp * l->chunks) / (double)s->n_layers;
+    for (int64_t i = 0; l->recompute == CS_RECOMPUTE_BLOCK && i < l->pp * l->chunks; i++) {
+        int64_t n = cs_layout_n_layers(l, i % l->pp, i / l->pp);
+        share += (double)(n < l->recompute_layers ? n : l->recompute_layers) / (double)s->n_layers;
+    }
     *executed = model + share * (2 * layers + attention);
     return model;
 }

@@ -33,6 +33,7 @@ typedef struct cs_memory_request {
     const cs_kernels *kernels;
     int threads;                 /* of a rank */
     cs_layout layout;            /* checked */
+    const cs_schedule *schedule; /* of the layout; NULL for inference */
     bool evaluates;              /* training with evaluations */
     /* layout.inference: the micro batch is the number of sequences */
     int64_t rows;                /* of one forward call */
@@ -40,14 +41,14 @@ typedef struct cs_memory_request {
 } cs_memory_request;
 
 typedef struct cs_memory {
-    int64_t first_layer, n_layers; /* of the stage's first chunk (further chunks follow pp * n_layers/chunks later); layers over all its chunks */
+    int64_t first_layer, n_layers; /* of the stage's first chunk; layers over all its chunks */
     int64_t parameters;            /* of the rank, vocabulary padding included */
     int64_t in_flight;             /* (micro-batch, chunk) pairs */
     int64_t bytes[CS_MEMORY_COUNT], total;
     int64_t reserved;              /* total plus room that is asked for and never touched: the arenas' and the cache's */
 } cs_memory;
 
-/* The largest rank of a stage. CS_E_USAGE when a size does not fit in 63 bits. */
+/* The largest rank of a stage; activations sized by the largest micro-batch. CS_E_USAGE when a size does not fit in 63 bits. */
 cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memory *out, cs_error *err);
 
 /* Per trained token: 6 N + 12 L h s, N = parameters in matrix products, h = heads * head size; *executed adds what recomputed layers compute

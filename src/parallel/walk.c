@@ -123,7 +123,7 @@ static void gather(walk *w)
 static void attention_pointers(walk *w)
 {
     for (int i = 0; i < 3; i++)
-        take(&w->scratch, cs_walk_mul(w->q->layout.micro_batch, 8));
+        take(&w->scratch, cs_walk_mul(w->q->layout.largest_mbs, 8));
 }
 
 static int64_t qkv_columns(const walk *w)
@@ -227,12 +227,13 @@ static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers)
         head_forward(w, true);
 }
 
-static void chunk_backward(walk *w)
+static void chunk_backward(walk *w, int64_t n_layers)
 {
     const cs_layout *l = &w->q->layout;
     mark m = save(&w->scratch), kept = save(&w->stash);
     tensor(w, &w->scratch, w->R, w->s->hidden);
     int64_t group = l->recompute == CS_RECOMPUTE_NONE ? 0 : l->recompute == CS_RECOMPUTE_BLOCK ? 1 : l->recompute_layers;
+    group = group < n_layers ? group : n_layers;
     for (int64_t i = 0; i < group; i++) {
         if (i + 1 < group)
             tensor(w, &w->stash, w->R, w->s->hidden);
@@ -272,7 +273,7 @@ static void init(walk *w, const cs_memory_request *q)
     *w = (walk){.q = q, .s = s, .heads = s->n_heads / l->tp, .kv_heads = s->n_kv_heads / l->tp, .ffn = s->ffn / l->tp,
                 .up = cs_spec_ffn_rows(s) / l->tp, .vocab = (s->vocab_size + l->tp - 1) / l->tp};
     w->gathers = l->sequence_parallel && l->tp > 1 && !l->inference;
-    w->T = l->inference ? q->rows : cs_walk_mul(l->micro_batch, l->seq_length);
+    w->T = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length);
     w->R = w->gathers ? w->T / l->tp : w->T;
     w->store = (int64_t)cs_dtype_size(q->table->prec.store);
     w->acc = (int64_t)cs_dtype_size(q->table->prec.acc);
@@ -289,14 +290,21 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
     if (l->inference) {
         inference(&w, first, last);
     } else {
-        int64_t slots = cs_layout_in_flight(l, stage);
-        chunk_forward(&w, first, last, q->spec->n_layers / l->pp / l->chunks);
-        int64_t kept = w.stash.used;
-        chunk_backward(&w);
-        restore(&w.stash, (mark){-1, 0, 0});
+        int64_t largest = 0, refilled = 0;
+        for (int64_t c = 0; c < l->chunks; c++) {
+            int64_t n = cs_layout_n_layers(l, stage, c);
+            w.stash = (arena){.current = -1};
+            chunk_forward(&w, first && c == 0, last && c == l->chunks - 1, n);
+            int64_t kept = w.stash.used;
+            chunk_backward(&w, n);
+            if (w.stash.failed)
+                return false;
+            largest = kept > largest ? kept : largest;
+            refilled = w.stash.high - kept > refilled ? w.stash.high - kept : refilled;
+        }
         if (q->evaluates)
             evaluation(&w, first, last);
-        out->stash = cs_walk_add(cs_walk_mul(kept, slots), w.stash.high - kept);
+        out->stash = cs_walk_add(cs_walk_mul(largest, q->schedule->stage[stage].n_slots), refilled);
         /* With a pipeline the slots are cut to measure. */
         out->slack = l->pp == 1 ? slack(&w.stash) : 0;
     }
@@ -306,14 +314,14 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
     return !w.stash.failed && !w.scratch.failed && out->stash < INT64_MAX / 4;
 }
 
-bool cs_walk_tables(const cs_memory_request *q, bool last, int64_t *used, int64_t *unused)
+bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, int64_t *unused)
 {
     const cs_spec *s = q->spec;
     const cs_layout *l = &q->layout;
     arena a = {.current = -1};
     walk w;
     init(&w, q);
-    int64_t positions = l->inference ? s->max_pos : l->seq_length, here = s->n_layers / l->pp;
+    int64_t positions = l->inference ? s->max_pos : l->seq_length, here = cs_layout_stage_layers(l, stage);
     int64_t rows = q->table->n_rows * (int64_t)sizeof *q->table->row;
     take(&a, rows);
     for (int64_t names = (q->table_bytes - rows) / 64; names > 0; names--)
@@ -324,7 +332,7 @@ bool cs_walk_tables(const cs_memory_request *q, bool last, int64_t *used, int64_
         take(&a, s->n_heads * 8);
     take(&a, here * (int64_t)sizeof(cs_block));
     take(&a, here * (int64_t)sizeof(cs_block_saved));
-    if (last && s->norm_head) {
+    if (stage == l->pp - 1 && s->norm_head) {
         tensor(&w, &a, w.vocab, s->hidden);
         per_row(&w, &a, w.vocab, 1);
         if (!l->inference)

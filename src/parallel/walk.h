@@ -6,7 +6,7 @@
 #include "parallel/memory.h"
 
 typedef struct cs_activations {
-    int64_t stash;   /* all slots in flight, and what recomputation fills again */
+    int64_t stash;   /* all slots in flight, each as large as the largest chunk of the stage, and what recomputation fills again */
     int64_t scratch; /* high-water mark, logits included */
     int64_t logits;  /* of one chunk, with its row losses */
     int64_t slack;   /* asked for by the arenas and not used */
@@ -16,7 +16,7 @@ typedef struct cs_activations {
 bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *out);
 
 /* The model's own tables (cs_model_create): bytes used, and asked for beyond them. */
-bool cs_walk_tables(const cs_memory_request *q, bool last, int64_t *used, int64_t *unused);
+bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, int64_t *unused);
 
 /* a * b, saturated at INT64_MAX; sums likewise. Sizes here are never negative. */
 int64_t cs_walk_mul(int64_t a, int64_t b);

@@ -32,7 +32,9 @@ typedef struct cs_train_config {
     int loss_average; /* 0 global, 1 micro-batch */
     /* parallel */
     int64_t nproc, n_nodes, node_rank, tp, pp, zero_stage, virtual_layers;
-    bool dist_optimizer, sequence_parallel;
+    bool dist_optimizer, sequence_parallel, optimized_pipeline, manual_allocation;
+    int fold; /* cs_fold */
+    cs_strlist manual_mbs, manual_layers;
     int recompute, recompute_method; /* indices in "none|full", "uniform|block" */
     int64_t recompute_layers;
 

@@ -325,6 +325,9 @@ static void say_start(const cs_trainer *t, const start_point *s)
     cs_note("optimizer: lr %g to %g %s, weight decay %g, betas %g %g, eps %g, clip %g", t->schedule.lr, t->schedule.min_lr,
             cs_lr_style_name(t->schedule.style), t->cfg.optimizer.weight_decay, t->cfg.optimizer.beta1, t->cfg.optimizer.beta2, t->cfg.optimizer.eps,
             t->cfg.optimizer.clip_grad);
+    cs_layout layout = cs_train_layout(&t->cfg, cs_comm_size(t->world));
+    if (cs_layout_check(&layout, spec, &(cs_error){0}) == CS_OK)
+        cs_layout_note(&layout);
 }
 
 static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point *s, cs_error *err)

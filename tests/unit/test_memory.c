@@ -32,6 +32,15 @@ static void read_spec(const char *text, cs_spec *spec)
     json_decref(config);
 }
 
+static void plan_layout(cs_memory_request *q, const cs_spec *spec, cs_schedule *schedule, cs_arena *arena)
+{
+    cs_error err = {0};
+    must(cs_layout_check(&q->layout, spec, &err), &err);
+    if (!q->layout.inference)
+        must(cs_layout_schedule(&q->layout, arena, schedule, &err), &err);
+    q->schedule = q->layout.inference ? NULL : schedule;
+}
+
 #define LLAMA(V, H, F, L, N, KV)                                                                                                              \
     "{\"model_type\":\"llama\",\"vocab_size\":" #V ",\"hidden_size\":" #H ",\"intermediate_size\":" #F ",\"num_hidden_layers\":" #L              \
     ",\"num_attention_heads\":" #N ",\"num_key_value_heads\":" #KV ",\"max_position_embeddings\":2048}"
@@ -79,12 +88,13 @@ static void test_published_sizes(void **state)
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
         cs_spec spec;
         cs_param_table table;
+        cs_schedule schedule;
         cs_arena arena;
         cs_memory m;
         cs_error err = {0};
         read_spec(published[i].config, &spec);
         cs_memory_request q = request_of(&spec, &table, CS_BF16, &arena);
-        must(cs_layout_check(&q.layout, &spec, &err), &err);
+        plan_layout(&q, &spec, &schedule, &arena);
         must(cs_memory_of_stage(&q, 0, &m, &err), &err);
         assert_int_equal(m.parameters, published[i].parameters);
         assert_int_equal(m.parameters, cs_spec_n_params(&spec));
@@ -104,6 +114,7 @@ static void test_layouts_add_up(void **state)
         for (size_t k = 0; k < 9; k++) {
             cs_spec spec;
             cs_param_table table;
+        cs_schedule schedule;
             cs_arena arena;
             cs_error err = {0};
             int64_t sum = 0, copies = 0;
@@ -113,7 +124,7 @@ static void test_layouts_add_up(void **state)
             q.layout.pp = pp[k % 3];
             q.layout.world = q.layout.tp * q.layout.pp;
             if (spec.n_layers % q.layout.pp == 0) {
-                must(cs_layout_check(&q.layout, &spec, &err), &err);
+                plan_layout(&q, &spec, &schedule, &arena);
                 for (int64_t s = 0; s < q.layout.pp; s++) {
                     cs_memory m;
                     must(cs_memory_of_stage(&q, s, &m, &err), &err);
@@ -186,6 +197,7 @@ static void test_training_matches_counter(void **state)
     for (size_t i = 0; i < 4 * sizeof small / sizeof *small; i++) {
         cs_spec spec;
         cs_param_table table;
+        cs_schedule schedule;
         cs_arena arena;
         cs_memory p;
         cs_dp dp;
@@ -197,7 +209,7 @@ static void test_training_matches_counter(void **state)
         q.layout.micro_batch = SAMPLES;
         q.layout.seq_length = SEQ;
         q.evaluates = true;
-        must(cs_layout_check(&q.layout, &spec, &err), &err);
+        plan_layout(&q, &spec, &schedule, &arena);
         must(cs_memory_of_stage(&q, 0, &p, &err), &err);
         cs_arena_release(&arena);
         int64_t before = cs_mem_bytes();
@@ -229,6 +241,7 @@ static void test_generation_matches_counter(void **state)
     for (int i = 0; i < 2; i++) {
         cs_spec spec;
         cs_param_table table;
+        cs_schedule schedule;
         cs_arena arena;
         cs_memory p;
         cs_error err = {0};
@@ -241,7 +254,7 @@ static void test_generation_matches_counter(void **state)
         q.rows = CS_GEN_MAX_ROWS;
         q.cache_positions = cs_kvcache_capacity(TOKENS, spec.max_pos);
         q.cache_growth = q.cache_positions / 2;
-        must(cs_layout_check(&q.layout, &spec, &err), &err);
+        plan_layout(&q, &spec, &schedule, &arena);
         must(cs_memory_of_stage(&q, 0, &p, &err), &err);
         cs_arena_release(&arena);
         int64_t before = cs_mem_bytes();
@@ -260,10 +273,14 @@ static void test_generation_matches_counter(void **state)
 
 /* --- legality --------------------------------------------------------------------------------------------------------------------- */
 
+#define WORDS_mbs .optimized = true, .manual_mbs
+#define WORDS_layers .manual_allocation = true, .manual_layers
+#define WORDS(flag, ...) WORDS_##flag = {(const char *[]){__VA_ARGS__}, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)}
+
 static void test_rules(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         cs_layout l;
         const char *says; /* NULL = legal */
     } cases[] = {
@@ -285,6 +302,30 @@ static void test_rules(void **state)
         {{.world = 4, .tp = 1, .pp = 1, .micro_batch = 1, .global_batch = INT64_MAX, .seq_length = 64}, "legal: 1 to 1099511627776"},
         {{.world = 1, .tp = INT64_MAX, .pp = INT64_MAX, .micro_batch = 1, .seq_length = 64}, "legal: 1 to 1048576"},
         {{.world = 1, .tp = 1, .pp = 1, .recompute = CS_RECOMPUTE_BLOCK, .recompute_layers = 17, .micro_batch = 1, .seq_length = 64}, "legal: 1 to 16"},
+        {{.world = 4, .tp = 1, .pp = 2, WORDS(mbs, "1,2,3", "2"), .micro_batch = 2, .global_batch = 16, .seq_length = 64}, NULL},
+        {{.world = 4, .tp = 1, .pp = 4, WORDS(mbs, "example-config-1"), .micro_batch = 4, .global_batch = 64, .seq_length = 64}, NULL},
+        {{.world = 16, .tp = 1, .pp = 8, WORDS(mbs, "example-config-2"), .micro_batch = 4, .global_batch = 192, .seq_length = 64}, NULL},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "example-config-1"), .micro_batch = 4, .global_batch = 64, .seq_length = 64},
+         "is for --pipeline-model-parallel-size 4, --micro-batch-size 4 and a global batch of 64 per data-parallel rank, not 2, 4 and 64"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "1,2,1"), .micro_batch = 2, .global_batch = 8, .seq_length = 64}, "3 numbers; legal: 4 ="},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "1,2,2,2"), .micro_batch = 2, .global_batch = 8, .seq_length = 64}, "sums to 7; legal: 8 ="},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "1,0,2"), .micro_batch = 1, .global_batch = 3, .seq_length = 64}, "\"0\" is not a number"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "1,,2"), .micro_batch = 1, .global_batch = 3, .seq_length = 64}, "\"\" is not a number"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "99999999999999999999999999999"), .micro_batch = 1, .global_batch = 3, .seq_length = 64},
+         "is not a number of 1 or more"},
+        {{.world = 2, .tp = 1, .pp = 2, .optimized = true, .micro_batch = 1, .global_batch = 2, .seq_length = 64}, "needs --manual-mbs"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(mbs, "1,3"), .virtual_layers = 4, .micro_batch = 2, .global_batch = 4, .seq_length = 64},
+         "with virtual stages: legal: one chunk"},
+        {{.world = 4, .tp = 1, .pp = 4, WORDS(layers, "3", "5", "5,3"), .micro_batch = 1, .seq_length = 64}, NULL},
+        {{.world = 3, .tp = 1, .pp = 3, WORDS(layers, "5,6,5"), .micro_batch = 1, .seq_length = 64}, NULL},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "3,5,5,3"), .micro_batch = 1, .global_batch = 2, .seq_length = 64}, NULL},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "3,5,5,3"), .micro_batch = 1, .global_batch = 3, .seq_length = 64}, "a multiple of 2"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "3,5,5,3"), .fold = CS_FOLD_AIAO, .micro_batch = 1, .global_batch = 3, .seq_length = 64}, NULL},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "9,8"), .micro_batch = 1, .seq_length = 64}, "sums to 17; legal: the model's 16 layers"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "9,4,3"), .micro_batch = 1, .seq_length = 64}, "3 numbers; legal: 2, one for each stage"},
+        {{.world = 1, .tp = 1, .pp = 1, WORDS(layers, "9,7"), .micro_batch = 1, .seq_length = 64}, "virtual stages need"},
+        {{.world = 2, .tp = 1, .pp = 2, WORDS(layers, "9,7"), .virtual_layers = 2, .micro_batch = 1, .seq_length = 64}, "exclude each other"},
+        {{.world = 1, .tp = 1, .pp = 1, .micro_batch = 1, .global_batch = 1 << 23, .seq_length = 64}, "legal: up to 4194304 in all"},
     };
     cs_spec spec;
     read_spec(LLAMA(1000, 64, 256, 16, 8, 2), &spec);
@@ -297,18 +338,43 @@ static void test_rules(void **state)
     }
 }
 
-static void test_in_flight(void **state)
+/* Pieces of the model and samples of micro-batches, by lists and without. */
+static void test_lists(void **state)
 {
     (void)state;
-    static const int64_t plain[] = {4, 3, 2, 1}, interleaved[] = {11, 9, 7, 5};
-    cs_layout l = {.pp = 4, .chunks = 1, .n_micro = 8};
-    for (int64_t s = 0; s < 4; s++)
-        assert_int_equal(cs_layout_in_flight(&l, s), plain[s]);
-    assert_true(cs_layout_bubble(&l) == 3.0 / 11);
-    l.chunks = 2;
-    for (int64_t s = 0; s < 4; s++)
-        assert_int_equal(cs_layout_in_flight(&l, s), interleaved[s]);
-    assert_true(cs_layout_bubble(&l) == 3.0 / 11 / 2);
+    cs_spec spec;
+    cs_error err = {0};
+    read_spec(LLAMA(1000, 64, 256, 16, 8, 2), &spec);
+    cs_layout l = {.world = 4, .tp = 1, .pp = 2, WORDS(layers, "3,5", "6,2"), .fold = CS_FOLD_FIFO, .micro_batch = 3, .global_batch = 12, .seq_length = 64};
+    must(cs_layout_check(&l, &spec, &err), &err);
+    static const int64_t first[2][2] = {{0, 8}, {3, 14}}, n[2][2] = {{3, 6}, {5, 2}};
+    for (int stage = 0; stage < 2; stage++)
+        for (int chunk = 0; chunk < 2; chunk++) {
+            assert_int_equal(cs_layout_first_layer(&l, stage, chunk), first[stage][chunk]);
+            assert_int_equal(cs_layout_n_layers(&l, stage, chunk), n[stage][chunk]);
+        }
+    assert_int_equal(cs_layout_stage_layers(&l, 1), 7);
+    assert_int_equal(cs_layout_largest_piece(&l), 6);
+    assert_int_equal(l.schedule, CS_SCHEDULE_FIFO);
+    assert_int_equal(cs_layout_first_sample(&l, 1, 1), 9);
+    l = (cs_layout){.world = 4, .tp = 1, .pp = 2, .virtual_layers = 2, .micro_batch = 1, .global_batch = 8, .seq_length = 64};
+    must(cs_layout_check(&l, &spec, &err), &err);
+    assert_int_equal(cs_layout_first_layer(&l, 1, 3), 14);
+    assert_int_equal(cs_layout_n_layers(&l, 1, 3), 2);
+    assert_int_equal(l.schedule, CS_SCHEDULE_INTERLEAVED);
+    l = (cs_layout){.world = 4, .tp = 1, .pp = 2, WORDS(mbs, "1", "4", "2,1"), .fold = CS_FOLD_AIAO, .micro_batch = 2, .global_batch = 16, .seq_length = 64};
+    must(cs_layout_check(&l, &spec, &err), &err);
+    assert_int_equal(l.schedule, CS_SCHEDULE_1F1B);
+    assert_int_equal(l.largest_mbs, 4);
+    static const int64_t mbs[] = {1, 4, 2, 1};
+    int64_t next = 0;
+    for (int i = 0; i < 4; i++)
+        for (int rank = 0; rank < 2; rank++) { /* every sample of the step once, in order */
+            assert_int_equal(cs_layout_mbs(&l, i), mbs[i]);
+            assert_int_equal(cs_layout_first_sample(&l, i, rank), next);
+            next += mbs[i];
+        }
+    assert_int_equal(next, 16);
 }
 
 /* Each way to save memory saves it, and only where it should. */
@@ -317,13 +383,14 @@ static void test_savings(void **state)
     (void)state;
     cs_spec spec;
     cs_param_table table;
+    cs_schedule schedule;
     cs_arena arena;
     cs_memory base, m;
     cs_error err = {0};
     read_spec(published[0].config, &spec);
     cs_memory_request q = request_of(&spec, &table, CS_BF16, &arena);
     q.layout.world = 8;
-    must(cs_layout_check(&q.layout, &spec, &err), &err);
+    plan_layout(&q, &spec, &schedule, &arena);
     must(cs_memory_of_stage(&q, 0, &base, &err), &err);
     for (int64_t zero = 1; zero <= 3; zero++) {
         q.layout.zero = zero;
@@ -352,8 +419,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generation_matches_counter), cmocka_unit_test(test_training_matches_counter), cmocka_unit_test(test_published_sizes),
-        cmocka_unit_test(test_layouts_add_up),             cmocka_unit_test(test_rules),                    cmocka_unit_test(test_in_flight),
-        cmocka_unit_test(test_savings),
+        cmocka_unit_test(test_layouts_add_up),             cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_savings),                    cmocka_unit_test(test_lists),
     };
     omp_set_num_threads(THREADS);
     return cmocka_run_group_tests(tests, NULL, NULL);
