@@ -13,8 +13,9 @@ typedef struct cs_comm_ops {
     void (*allreduce_max)(cs_comm *c, void *buf, int64_t n, cs_dtype t);
     void (*reduce_scatter)(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t);
     void (*allgather)(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t);
-    void (*send)(cs_comm *c, const void *buf, int64_t bytes, int to);
-    void (*recv)(cs_comm *c, void *buf, int64_t bytes, int from);
+    void (*send)(cs_comm *c, const void *buf, int64_t bytes, int to, int tag); /* buffered */
+    void (*recv)(cs_xfer *x);                                                 /* comm, peer, tag, bytes and buf are set */
+    void (*wait)(cs_xfer *x);
     void *(*alloc)(cs_comm *c, int64_t bytes);
     void (*free)(cs_comm *c, void *p);
     cs_status (*split)(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err);
@@ -37,6 +38,9 @@ int cs_comm_split_members(const cs_split_entry *entry, int size, int me, int *me
 
 /* Start of rank r's part when n elements are cut into `size` parts whose borders are multiples of 64 bytes (n at r == size). */
 int64_t cs_comm_cut(int64_t n, int size, int r, cs_dtype t);
+
+/* A message whose length is not the one that its receiver expects (`got` -1: longer): ends the process with exit code 70. */
+_Noreturn void cs_comm_wrong_length(const cs_xfer *x, int64_t got);
 
 /* Ends this process with exit code 7. `line` (may be NULL) is the one line for stderr. */
 _Noreturn void cs_comm_lost(const char *line);

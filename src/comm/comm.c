@@ -99,16 +99,25 @@ void cs_comm_allgather_v(cs_comm *c, void *buf, const int64_t *counts, cs_dtype 
         c->ops->allgather(c, buf, counts, t);
 }
 
-void cs_comm_send(cs_comm *c, const void *buf, int64_t bytes, int to)
+void cs_comm_send_begin(cs_comm *c, const void *buf, int64_t bytes, int to, int tag, cs_xfer *x)
 {
-    CS_ASSERT(bytes >= 0 && to >= 0 && to < c->size && to != c->rank);
-    c->ops->send(c, buf, bytes, to);
+    CS_ASSERT(bytes >= 0 && to >= 0 && to < c->size && to != c->rank && tag >= 0 && tag <= CS_TAG_MAX);
+    *x = (cs_xfer){0};
+    c->ops->send(c, buf, bytes, to, tag);
 }
 
-void cs_comm_recv(cs_comm *c, void *buf, int64_t bytes, int from)
+void cs_comm_recv_begin(cs_comm *c, void *buf, int64_t bytes, int from, int tag, cs_xfer *x)
 {
-    CS_ASSERT(bytes >= 0 && from >= 0 && from < c->size && from != c->rank);
-    c->ops->recv(c, buf, bytes, from);
+    CS_ASSERT(bytes >= 0 && from >= 0 && from < c->size && from != c->rank && tag >= 0 && tag <= CS_TAG_MAX);
+    *x = (cs_xfer){.comm = c, .peer = from, .tag = tag, .bytes = bytes, .buf = buf};
+    c->ops->recv(x);
+}
+
+void cs_comm_wait(cs_xfer *x)
+{
+    if (x->comm)
+        x->comm->ops->wait(x);
+    *x = (cs_xfer){0};
 }
 
 void *cs_comm_alloc(cs_comm *c, int64_t bytes)
@@ -162,6 +171,20 @@ int64_t cs_comm_cut(int64_t n, int size, int r, cs_dtype t)
     int64_t per_line = 64 / (int64_t)cs_dtype_size(t), lines = (n + per_line - 1) / per_line;
     int64_t at = (lines / size * r + lines % size * r / size) * per_line;
     return at < n ? at : n;
+}
+
+void cs_comm_wrong_length(const cs_xfer *x, int64_t got)
+{
+    cs_error err;
+    if (got >= 0)
+        cs_fail(&err, CS_E_INTERNAL, "message of tag %d: rank %d of the group sent %lld bytes, rank %d expects %lld; please report this", x->tag,
+                x->peer, (long long)got, x->comm->rank, (long long)x->bytes);
+    else
+        cs_fail(&err, CS_E_INTERNAL, "message of tag %d: rank %d of the group sent more than the %lld bytes that rank %d expects; please report this",
+                x->tag, x->peer, (long long)x->bytes, x->comm->rank);
+    cs_error_print(&err);
+    fflush(NULL);
+    _exit(CS_E_INTERNAL);
 }
 
 void cs_comm_lost(const char *line)

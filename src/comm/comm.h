@@ -30,9 +30,27 @@ void cs_comm_allreduce_max(cs_comm *c, void *buf, int64_t n, cs_dtype t); /* F64
 void cs_comm_reduce_scatter_sum_v(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t);
 /* Each rank gives counts[rank] elements at buf + sum(counts[0..rank)); after it all ranks hold all of buf. In place. */
 void cs_comm_allgather_v(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t);
-/* Point to point with the given rank of c; blocking, any bytes. */
-void cs_comm_send(cs_comm *c, const void *buf, int64_t bytes, int to);
-void cs_comm_recv(cs_comm *c, void *buf, int64_t bytes, int from);
+
+/* Something under way. The caller owns it, leaves it where it is and reads nothing in it until it has been waited for. Zeroed: nothing under way. */
+typedef struct cs_xfer {
+    cs_comm *comm; /* NULL: nothing to wait for */
+    struct cs_xfer *next;
+    int kind, peer, tag;
+    bool done;
+    int64_t bytes;
+    void *buf, *state;
+} cs_xfer;
+
+enum { CS_TAG_MAX = (1 << 19) - 1 };
+/* Point to point between this rank and another one of c; tag 0..CS_TAG_MAX; any number under way. A receive takes the first message of that rank
+ * and tag that no receive begun earlier takes; its length must be `bytes`. The bytes of a send are copied away at once: `buf` may be used again
+ * when the call returns, and neither it nor its wait ever waits for the receiver, so that a rank may go from it into any collective.
+ * Not collective. Memory for messages under way is kept and used again; running out of it ends the process with exit code 5. */
+void cs_comm_send_begin(cs_comm *c, const void *buf, int64_t bytes, int to, int tag, cs_xfer *x);
+/* `buf` belongs to the transfer until cs_comm_wait returns. */
+void cs_comm_recv_begin(cs_comm *c, void *buf, int64_t bytes, int from, int tag, cs_xfer *x);
+/* Returns when what x stands for is complete, and zeroes x. Those under way may be waited for in any order. */
+void cs_comm_wait(cs_xfer *x);
 
 /* Memory that all ranks of one host can reduce without a copy (shm back end); elsewhere ordinary aligned memory. Zeroed.
  * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_free; NULL on all ranks when one is out of memory. */

@@ -1,50 +1,25 @@
-/* Ranks of an MPI job; the only file that knows MPI. Sums are never left to the library: parts are exchanged point to point and added here
+/* Ranks of an MPI job. Sums are never left to the library: parts are exchanged point to point and added here
  * in rank order. Ranks of one host get their cs_comm_alloc buffers in memory that all of them map, and reduce in place. */
 #include "comm/launch.h"
 
 #ifdef CS_HAVE_MPI
 
-#include "comm/backend.h"
+#include "comm/mpi_comm.h"
 
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "comm/sum.h"
 
-#include <mpi.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 1 << 20, DIRECT_BYTES = 64 << 10, MESSAGE_BYTES = 1 << 30, PAGE_BYTES = 4096, TAG_P2P = 1, TAG_COLLECTIVE = 2 };
+enum { CHUNK_BYTES = 1 << 20, DIRECT_BYTES = 64 << 10, PAGE_BYTES = 4096, TAG_COLLECTIVE = 2 };
 
-typedef struct segment { /* one cs_comm_alloc */
-    struct segment *next;
-    int64_t id;     /* the same on all ranks, from 1 */
-    size_t bytes;
-    char *mine;
-    bool shared;    /* then win and peer are set; otherwise `mine` is from cs_alloc_aligned */
-    MPI_Win win;
-    char *peer[];   /* [size] */
-} segment;
-
-typedef struct mpi_comm {
-    cs_comm base;
-    MPI_Comm comm;
-    bool one_host;
-    segment *segments;
-    int64_t next_id;
-    char *stage;          /* size * CHUNK_BYTES */
-    MPI_Request *request; /* [2*size] */
-    const void **in;      /* [size] */
-    void **out;           /* [size] */
-    int64_t *counts;      /* [size] */
-    int64_t *where;       /* [2*size] */
-} mpi_comm;
-
-static mpi_comm *own(cs_comm *c)
+static cs_mpi *own(cs_comm *c)
 {
-    return (mpi_comm *)c;
+    return (cs_mpi *)c;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -59,39 +34,17 @@ static void mpi_barrier(cs_comm *c)
 
 static void mpi_broadcast(cs_comm *c, void *buf, int64_t bytes, int root)
 {
-    for (int64_t at = 0; at < bytes; at += MESSAGE_BYTES)
-        MPI_Bcast((char *)buf + at, (int)smaller(bytes - at, MESSAGE_BYTES), MPI_BYTE, root, own(c)->comm);
-}
-
-static void mpi_send(cs_comm *c, const void *buf, int64_t bytes, int to)
-{
-    int64_t at = 0;
-    do { /* an empty message is a message, too */
-        MPI_Send((const char *)buf + at, (int)smaller(bytes - at, MESSAGE_BYTES), MPI_BYTE, to, TAG_P2P, own(c)->comm);
-        at += MESSAGE_BYTES;
-    } while (at < bytes);
-}
-
-static void mpi_recv(cs_comm *c, void *buf, int64_t bytes, int from)
-{
-    int64_t at = 0;
-    do {
-        MPI_Status status;
-        int got, want = (int)smaller(bytes - at, MESSAGE_BYTES);
-        MPI_Recv((char *)buf + at, want, MPI_BYTE, from, TAG_P2P, own(c)->comm, &status);
-        MPI_Get_count(&status, MPI_BYTE, &got);
-        CS_ASSERT(got == want);
-        at += MESSAGE_BYTES;
-    } while (at < bytes);
+    for (int64_t at = 0; at < bytes; at += CS_MPI_MESSAGE_BYTES)
+        MPI_Bcast((char *)buf + at, (int)smaller(bytes - at, CS_MPI_MESSAGE_BYTES), MPI_BYTE, root, own(c)->comm);
 }
 
 /* All ranks' buffers are in memory that this rank maps: fills c->out with their addresses. Collective. */
-static bool find_shared(mpi_comm *c, const void *buf, int64_t bytes)
+static bool find_shared(cs_mpi *c, const void *buf, int64_t bytes)
 {
     if (!c->one_host || bytes < DIRECT_BYTES)
         return false;
     int64_t here[2] = {0, 0};
-    for (segment *s = c->segments; s; s = s->next) {
+    for (cs_mpi_segment *s = c->segments; s; s = s->next) {
         const char *p = buf;
         if (s->shared && p >= s->mine && p + bytes <= s->mine + s->bytes) {
             here[0] = s->id;
@@ -102,7 +55,7 @@ static bool find_shared(mpi_comm *c, const void *buf, int64_t bytes)
     MPI_Allgather(here, 2, MPI_INT64_T, c->where, 2, MPI_INT64_T, c->comm);
     atomic_thread_fence(memory_order_seq_cst);
     for (int r = 0; r < c->base.size; r++) {
-        segment *s = c->segments;
+        cs_mpi_segment *s = c->segments;
         while (s && s->id != c->where[2 * r])
             s = s->next;
         if (!s || !s->shared)
@@ -112,7 +65,7 @@ static bool find_shared(mpi_comm *c, const void *buf, int64_t bytes)
     return true;
 }
 
-static void shared_barrier(mpi_comm *c)
+static void shared_barrier(cs_mpi *c)
 {
     atomic_thread_fence(memory_order_seq_cst);
     MPI_Barrier(c->comm);
@@ -144,7 +97,7 @@ static int64_t rounds(const int64_t *counts, int size, size_t width)
 
 static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const int64_t *counts, cs_dtype t)
 {
-    mpi_comm *c = own(comm);
+    cs_mpi *c = own(comm);
     int64_t width = (int64_t)cs_dtype_size(t), mine = counts[comm->rank] * width, lo = start_of(counts, comm->rank) * width;
     if (find_shared(c, in, start_of(counts, comm->size) * width)) {
         for (int r = 0; r < comm->size; r++)
@@ -180,7 +133,7 @@ static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
 
 static void mpi_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dtype t)
 {
-    mpi_comm *c = own(comm);
+    cs_mpi *c = own(comm);
     int64_t width = (int64_t)cs_dtype_size(t), mine = counts[comm->rank] * width, lo = start_of(counts, comm->rank) * width;
     if (find_shared(c, buf, start_of(counts, comm->size) * width)) {
         for (int r = 0; r < comm->size; r++)
@@ -207,7 +160,7 @@ static void mpi_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
 
 static void mpi_allreduce_sum(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
 {
-    mpi_comm *c = own(comm);
+    cs_mpi *c = own(comm);
     size_t width = cs_dtype_size(t);
     if (find_shared(c, buf, n * (int64_t)width)) {
         int64_t lo = cs_comm_cut(n, comm->size, comm->rank, t), hi = cs_comm_cut(n, comm->size, comm->rank + 1, t);
@@ -228,7 +181,7 @@ static void mpi_allreduce_sum(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
 
 static void mpi_allreduce_max(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
 {
-    mpi_comm *c = own(comm);
+    cs_mpi *c = own(comm);
     int64_t width = (int64_t)cs_dtype_size(t), bytes = n * width;
     for (int r = 0; r < comm->size; r++)
         c->in[r] = c->stage + (size_t)r * CHUNK_BYTES;
@@ -241,7 +194,7 @@ static void mpi_allreduce_max(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
 }
 
 /* Tries memory that all ranks of the host map; false (on all ranks) when the library cannot give it. */
-static bool map_shared(mpi_comm *c, segment *s)
+static bool map_shared(cs_mpi *c, cs_mpi_segment *s)
 {
     void *base = NULL;
     MPI_Errhandler old;
@@ -273,8 +226,8 @@ static bool map_shared(mpi_comm *c, segment *s)
 
 static void *mpi_alloc(cs_comm *comm, int64_t bytes)
 {
-    mpi_comm *c = own(comm);
-    segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
+    cs_mpi *c = own(comm);
+    cs_mpi_segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
     int bad = !s || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) || cs_failpoint_mem(), any = 0;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
     if (any) {
@@ -300,7 +253,7 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes)
     return s->mine;
 }
 
-static void drop(segment *s)
+static void drop(cs_mpi_segment *s)
 {
     if (s->shared) {
         MPI_Win_unlock_all(s->win);
@@ -313,48 +266,58 @@ static void drop(segment *s)
 
 static void mpi_free(cs_comm *comm, void *p)
 {
-    segment **link = &own(comm)->segments;
+    cs_mpi_segment **link = &own(comm)->segments;
     while (*link && (*link)->mine != p)
         link = &(*link)->next;
     CS_ASSERT(*link != NULL);
-    segment *s = *link;
+    cs_mpi_segment *s = *link;
     *link = s->next;
     drop(s);
 }
 
 static void mpi_destroy(cs_comm *comm)
 {
-    mpi_comm *c = own(comm);
+    cs_mpi *c = own(comm);
     while (c->segments) {
-        segment *next = c->segments->next;
+        cs_mpi_segment *next = c->segments->next;
         drop(c->segments);
         c->segments = next;
     }
-    if (c->comm != MPI_COMM_NULL)
-        MPI_Comm_free(&c->comm);
+    if (c->is_world) {
+        cs_mpi_mail_release(c->self);
+        cs_free(c->self);
+    }
+    MPI_Comm_free(&c->mail);
+    MPI_Comm_free(&c->comm);
     cs_free(c->stage);
     cs_free(c);
 }
 
-/* Takes over `comm`. NULL (on all its ranks) when one is out of memory. Collective over comm. */
-static mpi_comm *wrap(MPI_Comm comm, int local_size, const cs_comm_ops *ops)
+/* Takes over `comm`; self NULL: it is the world. NULL (on all its ranks) when one is out of memory. Collective over comm. */
+static cs_mpi *wrap(MPI_Comm comm, cs_mpi_rank *self, int local_size, const cs_comm_ops *ops)
 {
     int rank, size;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
     size_t n = (size_t)size;
-    mpi_comm *c = cs_calloc(1, sizeof *c + n * (2 * sizeof(MPI_Request) + 2 * sizeof(void *) + 3 * sizeof(int64_t)));
+    cs_mpi *c = cs_calloc(1, sizeof *c + n * (2 * sizeof(MPI_Request) + 2 * sizeof(void *) + 3 * sizeof(int64_t)));
     char *stage = c ? cs_alloc_aligned(n * CHUNK_BYTES) : NULL;
-    int bad = !stage, any = 0;
+    cs_mpi_rank *mine = self || !stage ? NULL : cs_calloc(1, sizeof *mine);
+    int bad = !stage || (!self && !mine), any = 0;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, comm);
     if (any) {
+        cs_free(mine);
         cs_free(stage);
         cs_free(c);
         MPI_Comm_free(&comm);
         return NULL;
     }
     c->base = (cs_comm){.ops = ops, .rank = rank, .size = size, .local_size = local_size};
+    c->self = self ? self : mine;
+    c->is_world = !self;
     c->comm = comm;
+    MPI_Comm_dup(comm, &c->mail);
+    MPI_Comm_set_errhandler(c->mail, MPI_ERRORS_RETURN);
     c->stage = stage;
     c->in = (const void **)(c + 1);
     c->out = (void **)(c->in + n);
@@ -378,7 +341,7 @@ static cs_status mpi_split(cs_comm *parent, int color, int key, cs_comm **out, c
 {
     MPI_Comm group;
     MPI_Comm_split(own(parent)->comm, color, key, &group);
-    mpi_comm *c = wrap(group, parent->local_size, parent->ops);
+    cs_mpi *c = wrap(group, own(parent)->self, parent->local_size, parent->ops);
     int bad = !c, any = 0;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, own(parent)->comm);
     if (any) {
@@ -398,8 +361,9 @@ static const cs_comm_ops mpi_ops = {
     .allreduce_max = mpi_allreduce_max,
     .reduce_scatter = mpi_reduce_scatter,
     .allgather = mpi_allgather,
-    .send = mpi_send,
-    .recv = mpi_recv,
+    .send = cs_mpi_send,
+    .recv = cs_mpi_recv,
+    .wait = cs_mpi_recv_wait,
     .alloc = mpi_alloc,
     .free = mpi_free,
     .split = mpi_split,
@@ -435,7 +399,7 @@ int cs_mpi_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
     MPI_Comm_dup(MPI_COMM_WORLD, &exit_comm);
     MPI_Comm_dup(MPI_COMM_WORLD, &world_comm);
     cs_error err;
-    mpi_comm *world = wrap(world_comm, 0, &mpi_ops);
+    cs_mpi *world = wrap(world_comm, NULL, 0, &mpi_ops);
     if (!world)
         code = cs_fail_nomem(&err, (size_t)size * CHUNK_BYTES, "the ranks of this run");
     else if (nproc > 1 && nproc != size)

@@ -206,52 +206,6 @@ static void shm_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
     }
 }
 
-static void put_mail(cs_shm *c, const void *data, size_t n, int to)
-{
-    cs_shm_mail *m = cs_shm_mail_of(c, c->base.rank, to);
-    for (size_t done = 0; done < n;) {
-        uint32_t w = atomic_load(&m->written.value), r = atomic_load(&m->read.value), room = CS_SHM_MAIL_BYTES - (w - r);
-        if (room == 0) {
-            cs_shm_wait(c, &m->read, r, to);
-            continue;
-        }
-        size_t at = w % CS_SHM_MAIL_BYTES, len = smaller(smaller(room, n - done), CS_SHM_MAIL_BYTES - at);
-        memcpy(m->ring + at, (const char *)data + done, len);
-        cs_shm_set(&m->written, w + (uint32_t)len);
-        done += len;
-    }
-}
-
-static void get_mail(cs_shm *c, void *data, size_t n, int from)
-{
-    cs_shm_mail *m = cs_shm_mail_of(c, from, c->base.rank);
-    for (size_t done = 0; done < n;) {
-        uint32_t r = atomic_load(&m->read.value), w = atomic_load(&m->written.value);
-        if (w == r) {
-            cs_shm_wait(c, &m->written, w, from);
-            continue;
-        }
-        size_t at = r % CS_SHM_MAIL_BYTES, len = smaller(smaller(w - r, n - done), CS_SHM_MAIL_BYTES - at);
-        memcpy((char *)data + done, m->ring + at, len);
-        cs_shm_set(&m->read, r + (uint32_t)len);
-        done += len;
-    }
-}
-
-static void shm_send(cs_comm *comm, const void *buf, int64_t bytes, int to)
-{
-    put_mail(own(comm), &bytes, sizeof bytes, to);
-    put_mail(own(comm), buf, (size_t)bytes, to);
-}
-
-static void shm_recv(cs_comm *comm, void *buf, int64_t bytes, int from)
-{
-    int64_t sent;
-    get_mail(own(comm), &sent, sizeof sent, from);
-    CS_ASSERT(sent == bytes);
-    get_mail(own(comm), buf, (size_t)bytes, from);
-}
-
 /* The leader reserves for all; every rank needs a record of its own. Any failure is everybody's. */
 static void *shm_alloc(cs_comm *comm, int64_t bytes)
 {
@@ -357,6 +311,8 @@ static void shm_destroy(cs_comm *comm)
     }
     if (atomic_fetch_sub(&c->area->users, 1) == 1)
         cs_shm_return(c->region, (size_t)((char *)c->area - (char *)c->region), c->area_bytes);
+    if (c->is_world)
+        cs_free(c->self);
     cs_free(c);
 }
 
@@ -368,8 +324,9 @@ const cs_comm_ops cs_shm_ops = {
     .allreduce_max = shm_allreduce_max,
     .reduce_scatter = shm_reduce_scatter,
     .allgather = shm_allgather,
-    .send = shm_send,
-    .recv = shm_recv,
+    .send = cs_shm_send,
+    .recv = cs_shm_recv,
+    .wait = cs_shm_recv_wait,
     .alloc = shm_alloc,
     .free = shm_free,
     .split = shm_split,

@@ -3,7 +3,7 @@
  *
  *   | region head: cursor, failed, gone[rank] | area of the world group | ... bump-allocated: areas of groups, cs_comm_alloc blocks ...
  *
- * An area: barrier words | 2 x size posts | size^2 mailboxes | 2 x size stages. Two halves of posts and stages are used in turn, so that one
+ * An area: barrier words | 2 x size posts | size^2 letter boxes | 2 x size stages. Two halves of posts and stages are used in turn, so that one
  * barrier per step is enough: who writes a half again has passed the barrier of the step between, which all others entered after
  * they had read it. */
 #ifndef CS_COMM_SHM_H
@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-enum { CS_SHM_STAGE_BYTES = 256 << 10, CS_SHM_MAIL_BYTES = 64 << 10, CS_SHM_MAX_RANKS = 1024 };
+enum { CS_SHM_STAGE_BYTES = 256 << 10, CS_SHM_MAX_RANKS = 1024, CS_SHM_POOL_CLASSES = 48 };
 
 typedef struct cs_shm_region {
     size_t bytes;           /* of the whole mapping, mostly never touched */
@@ -42,10 +42,21 @@ typedef struct cs_shm_post {
     const void *ptr;
 } cs_shm_post;
 
+/* A piece of the region that the rank which made it fills and others read: a message. 2^k bytes with this head. */
 typedef struct cs_shm_mail {
-    cs_shm_word written, read; /* running byte counts modulo 2^32 */
-    _Alignas(64) char ring[CS_SHM_MAIL_BYTES];
+    _Atomic uint32_t readers;      /* who still needs it; the owner may fill it again at 0 */
+    int32_t tag;
+    int64_t bytes;                 /* of data */
+    struct cs_shm_mail *next;      /* of the same sender and receiver: the sender's word until it is posted, then the receiver's */
+    struct cs_shm_mail *pool_next; /* the owner's: of the same size */
+    _Alignas(64) char data[];
 } cs_shm_mail;
+
+/* From one rank of a group to another. */
+typedef struct cs_shm_box {
+    cs_shm_word sent;             /* counts messages */
+    _Atomic(cs_shm_mail *) fresh; /* those not yet taken over by the receiver, the newest first */
+} cs_shm_box;
 
 typedef struct cs_shm_block { /* what cs_comm_alloc gave */
     struct cs_shm_block *next;
@@ -53,8 +64,16 @@ typedef struct cs_shm_block { /* what cs_comm_alloc gave */
     size_t start, bytes; /* of the ranks' buffers together, within the region */
 } cs_shm_block;
 
+/* What belongs to a rank, whatever the group; made with the world and gone with it. */
+typedef struct cs_shm_rank {
+    cs_shm_mail *pool[CS_SHM_POOL_CLASSES]; /* all pieces that it owns, by log2 of their size */
+    cs_xfer *begun;                         /* receives under way, in the order of their begin */
+} cs_shm_rank;
+
 typedef struct cs_shm {
     cs_comm base;
+    cs_shm_rank *self;
+    bool is_world; /* then it owns `self` */
     cs_shm_region *region;
     cs_shm_area *area;
     size_t area_bytes;
@@ -62,6 +81,8 @@ typedef struct cs_shm {
     int *world_rank;       /* [size] */
     const void **in;       /* [size], scratch */
     void **out;            /* [size], scratch */
+    cs_shm_mail **first;   /* [size], by sender: messages that wait for their receive, in the order of sending */
+    cs_shm_mail **last;    /* [size] */
     cs_shm_block *blocks;
 } cs_shm;
 
@@ -86,7 +107,16 @@ void cs_shm_arrive(cs_shm *c);
 size_t cs_shm_area_bytes(int size);
 cs_shm_post *cs_shm_posts(const cs_shm *c, int half);
 char *cs_shm_stage(const cs_shm *c, int half, int rank);
-cs_shm_mail *cs_shm_mail_of(const cs_shm *c, int from, int to);
+cs_shm_box *cs_shm_box_of(const cs_shm *c, int from, int to);
+
+/* A piece of this rank's with room for `bytes`, readers = 1; ends the process when the region is full. */
+cs_shm_mail *cs_shm_mail_take(cs_shm *c, int64_t bytes);
+void cs_shm_mail_post(cs_shm *c, cs_shm_mail *m, int to, int tag);
+/* The first message of that rank and tag that has come, NULL when there is none; the caller takes 1 from its readers when it has read it. */
+cs_shm_mail *cs_shm_mail_find(cs_shm *c, int from, int tag);
+void cs_shm_send(cs_comm *c, const void *buf, int64_t bytes, int to, int tag);
+void cs_shm_recv(cs_xfer *x);
+void cs_shm_recv_wait(cs_xfer *x);
 
 extern const cs_comm_ops cs_shm_ops;
 

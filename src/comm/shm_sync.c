@@ -72,7 +72,7 @@ void cs_shm_return(cs_shm_region *region, size_t start, size_t bytes)
 size_t cs_shm_area_bytes(int size)
 {
     size_t n = (size_t)size;
-    return round_up(sizeof(cs_shm_area) + 2 * n * sizeof(cs_shm_post) + n * n * sizeof(cs_shm_mail), page) + 2 * n * CS_SHM_STAGE_BYTES;
+    return round_up(sizeof(cs_shm_area) + 2 * n * sizeof(cs_shm_post) + n * n * sizeof(cs_shm_box), page) + 2 * n * CS_SHM_STAGE_BYTES;
 }
 
 cs_shm_post *cs_shm_posts(const cs_shm *c, int half)
@@ -80,9 +80,9 @@ cs_shm_post *cs_shm_posts(const cs_shm *c, int half)
     return (cs_shm_post *)(c->area + 1) + (size_t)half * (size_t)c->base.size;
 }
 
-cs_shm_mail *cs_shm_mail_of(const cs_shm *c, int from, int to)
+cs_shm_box *cs_shm_box_of(const cs_shm *c, int from, int to)
 {
-    cs_shm_mail *first = (cs_shm_mail *)cs_shm_posts(c, 2);
+    cs_shm_box *first = (cs_shm_box *)cs_shm_posts(c, 2);
     return first + (size_t)from * (size_t)c->base.size + (size_t)to;
 }
 
@@ -161,15 +161,18 @@ void cs_shm_arrive(cs_shm *c)
     }
 }
 
-static cs_shm *make(cs_shm_region *region, size_t area, int rank, int size)
+static cs_shm *make(cs_shm_region *region, cs_shm_rank *self, size_t area, int rank, int size)
 {
     size_t n = (size_t)size;
-    cs_shm *c = cs_calloc(1, sizeof *c + n * (sizeof(int) + 2 * sizeof(void *)));
+    cs_shm *c = cs_calloc(1, sizeof *c + n * (sizeof(int) + 4 * sizeof(void *)));
     if (!c)
         return NULL;
     c->in = (const void **)(c + 1);
     c->out = (void **)(c->in + n);
-    c->world_rank = (int *)(c->out + n);
+    c->first = (cs_shm_mail **)(c->out + n);
+    c->last = c->first + n;
+    c->world_rank = (int *)(c->last + n);
+    c->self = self;
     c->base = (cs_comm){.ops = &cs_shm_ops, .rank = rank, .size = size, .local_size = region->n_ranks};
     c->region = region;
     c->area = (cs_shm_area *)((char *)region + area);
@@ -184,9 +187,13 @@ static cs_shm *make(cs_shm_region *region, size_t area, int rank, int size)
 cs_comm *cs_shm_join(cs_shm_region *region, int rank)
 {
     size_t head = sizeof(cs_shm_region) + (size_t)region->n_ranks * sizeof(_Atomic uint32_t);
-    cs_shm *c = make(region, round_up(head, page), rank, region->n_ranks);
-    if (!c)
+    cs_shm_rank *self = cs_calloc(1, sizeof *self);
+    cs_shm *c = self ? make(region, self, round_up(head, page), rank, region->n_ranks) : NULL;
+    if (!c) {
+        cs_free(self);
         return NULL;
+    }
+    c->is_world = true;
     for (int r = 0; r < region->n_ranks; r++)
         c->world_rank[r] = r;
     return &c->base;
@@ -194,7 +201,7 @@ cs_comm *cs_shm_join(cs_shm_region *region, int rank)
 
 cs_shm *cs_shm_join_group(const cs_shm *parent, size_t area, int rank, int size, const int *member)
 {
-    cs_shm *c = make(parent->region, area, rank, size);
+    cs_shm *c = make(parent->region, parent->self, area, rank, size);
     for (int r = 0; c && r < size; r++)
         c->world_rank[r] = parent->world_rank[member[r]];
     return c;

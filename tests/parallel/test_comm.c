@@ -184,31 +184,138 @@ static void check_broadcast(cs_comm *c)
         }
 }
 
-/* Around the ring, with sizes below, at and above the size of the mailboxes. */
-static void check_p2p(cs_comm *c)
+static uint32_t next_random(uint32_t *state)
 {
-    static const int64_t sizes[] = {0, 3, 65536 - 8, 65537, 1 << 20};
-    int rank = cs_comm_rank(c), size = cs_comm_size(c);
-    if (size == 1)
-        return;
-    for (int k = 0; k < 5; k++) {
-        int64_t n = sizes[k];
-        int to = (rank + 1) % size, from = (rank + size - 1) % size;
-        unsigned char *out = take(c, (size_t)n + 1, false), *in = take(c, (size_t)n + 1, false);
-        for (int64_t i = 0; i < n; i++)
-            out[i] = (unsigned char)(i * 11 + rank);
-        if (rank == 0) { /* one rank receives later, or large messages would wait for each other */
-            cs_comm_send(c, out, n, to);
-            cs_comm_recv(c, in, n, from);
-        } else {
-            cs_comm_recv(c, in, n, from);
-            cs_comm_send(c, out, n, to);
-        }
-        for (int64_t i = 0; i < n; i++)
-            CHECK(in[i] == (unsigned char)(i * 11 + from));
-        give(c, in, false);
-        give(c, out, false);
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+/* Byte i of the message of that tag and number from a rank. */
+static unsigned char letter(int64_t i, int from, int tag, int number)
+{
+    return (unsigned char)(i * 11 + (i >> 8) + from * 5 + tag * 3 + number * 29);
+}
+
+enum { N_TAGS = 5, N_EACH = 3, N_LETTERS = N_TAGS * N_EACH };
+
+/* Length of the number-th message of that tag from a rank: 0, a few bytes, up to 3 MB. */
+static int64_t letter_bytes(int from, int tag, int number)
+{
+    static const int64_t sizes[] = {0, 3, 4032, 4033, 65537, 1 << 20, 3000001};
+    return sizes[(from * 3 + tag * 5 + number * 2) % 7];
+}
+
+static void shuffle(int *order, int n, uint32_t *state)
+{
+    for (int i = 0; i < n; i++)
+        order[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        int j = (int)(next_random(state) % (uint32_t)(i + 1)), t = order[i];
+        order[i] = order[j];
+        order[j] = t;
     }
+}
+
+/* Every rank sends every other one several messages of several tags in a random order; receives begin in another order and are waited for in a
+ * third one; equal tags arrive in order. Collectives of other groups and of c come between. */
+static void check_messages(cs_comm *c, cs_comm *other, uint32_t seed)
+{
+    int rank = cs_comm_rank(c), size = cs_comm_size(c), n = N_LETTERS * size;
+    uint32_t state = seed * 7919u + (uint32_t)rank;
+    int *order = cs_calloc((size_t)n, sizeof *order);
+    cs_xfer *in = cs_calloc((size_t)n, sizeof *in), out = {0};
+    unsigned char **buf = cs_calloc((size_t)n, sizeof *buf), *text = cs_malloc(3000001);
+    int number[64][N_TAGS] = {0};
+    CHECK(order && in && buf && text && size <= 64);
+    float one = 1;
+    shuffle(order, n, &state);
+    for (int k = 0; k < n; k++) {
+        int to = order[k] / N_LETTERS, tag = order[k] % N_TAGS, count = number[to][tag]++;
+        if (to == rank)
+            continue;
+        int64_t bytes = letter_bytes(rank, tag, count);
+        for (int64_t i = 0; i < bytes; i++)
+            text[i] = letter(i, rank, tag, count);
+        cs_comm_send_begin(c, text, bytes, to, tag == 4 ? CS_TAG_MAX : tag, &out);
+        cs_comm_wait(&out);
+    }
+    cs_comm_allreduce_sum(other, &one, 1, CS_F32);
+    CHECK(one == (float)cs_comm_size(other));
+    memset(number, 0, sizeof number);
+    shuffle(order, n, &state);
+    for (int k = 0; k < n; k++) {
+        int from = order[k] / N_LETTERS, tag = order[k] % N_TAGS, count = number[from][tag]++;
+        if (from == rank)
+            continue;
+        int64_t bytes = letter_bytes(from, tag, count);
+        int slot = (from * N_TAGS + tag) * N_EACH + count;
+        buf[slot] = cs_malloc((size_t)bytes + 1);
+        CHECK(buf[slot] != NULL);
+        buf[slot][bytes] = 0xa5;
+        cs_comm_recv_begin(c, buf[slot], bytes, from, tag == 4 ? CS_TAG_MAX : tag, &in[slot]);
+    }
+    cs_comm_barrier(other);
+    shuffle(order, n, &state);
+    for (int k = 0; k < n; k++) {
+        int slot = order[k], from = slot / N_LETTERS, tag = slot % N_LETTERS / N_EACH, count = slot % N_EACH;
+        cs_comm_wait(&in[slot]);
+        if (from == rank)
+            continue;
+        int64_t bytes = letter_bytes(from, tag, count);
+        for (int64_t i = 0; i < bytes; i++)
+            CHECK(buf[slot][i] == letter(i, from, tag, count));
+        CHECK(buf[slot][bytes] == 0xa5);
+        cs_free(buf[slot]);
+    }
+    cs_comm_barrier(c);
+    cs_free(order);
+    cs_free(in);
+    cs_free(buf);
+    cs_free(text);
+}
+
+/* Rank 0 sends to 2 and sits in a sum with 1, which waits for a message from 3, which sits in a sum with 2, which waits for the message from 0;
+ * all send large messages and wait for them before anybody receives. A send that needed its receiver would stop here for good. */
+static void check_send_needs_nobody(cs_comm *world)
+{
+    enum { BYTES = 5000000 };
+    int rank = cs_comm_rank(world);
+    cs_comm *rows, *columns;
+    cs_error err = {0};
+    CHECK(cs_comm_split(world, rank / 2, rank, &rows, &err) == CS_OK && cs_comm_split(world, rank % 2, rank, &columns, &err) == CS_OK);
+    unsigned char *out = take(world, BYTES, false), *in = take(world, BYTES, false);
+    for (int round = 0; round < 6 && cs_comm_size(world) == 4; round++) {
+        cs_xfer send = {0}, receive;
+        int64_t sum = 1;
+        int peer = 1 - cs_comm_rank(columns);
+        memset(out, rank + 7 * round, BYTES);
+        bool late = rank == 0 || rank == 3; /* receives after the sum with the neighbour */
+        if (rank != 3) {
+            cs_comm_send_begin(columns, out, BYTES, peer, round, &send);
+            cs_comm_wait(&send);
+        }
+        cs_comm_recv_begin(columns, in, BYTES, peer, round, &receive);
+        if (!late)
+            cs_comm_wait(&receive);
+        if (rank == 3 && round % 2 == 0) { /* its sum comes first */
+            cs_comm_allreduce_sum(rows, &sum, 1, CS_I64);
+            cs_comm_send_begin(columns, out, BYTES, peer, round, &send);
+        } else if (rank == 3) {
+            cs_comm_send_begin(columns, out, BYTES, peer, round, &send);
+            cs_comm_allreduce_sum(rows, &sum, 1, CS_I64);
+        } else {
+            cs_comm_allreduce_sum(rows, &sum, 1, CS_I64);
+        }
+        cs_comm_wait(&receive);
+        cs_comm_wait(&send);
+        CHECK(sum == 2 && in[0] == (unsigned char)((rank + 2) % 4 + 7 * round) && memcmp(in, in + 1, BYTES - 1) == 0);
+    }
+    give(world, in, false);
+    give(world, out, false);
+    if (columns != world)
+        cs_comm_destroy(columns);
+    if (rows != world)
+        cs_comm_destroy(rows);
 }
 
 static void check_agree(cs_comm *c)
@@ -261,7 +368,7 @@ static void check_all(cs_comm *c)
             }
     check_max(c);
     check_broadcast(c);
-    check_p2p(c);
+    check_messages(c, c, 1);
     check_agree(c);
     check_memory(c);
     cs_comm_barrier(c);
@@ -277,6 +384,10 @@ static void check_groups(cs_comm *world)
     int n = (size - rank % 2 + 1) / 2;
     CHECK(cs_comm_size(half) == n && cs_comm_rank(half) == n - 1 - rank / 2 && cs_comm_local_size(half) == cs_comm_local_size(world));
     check_all(half);
+    for (uint32_t seed = 2; seed < 6; seed++) {
+        check_messages(world, half, seed);
+        check_messages(half, world, seed);
+    }
     CHECK(cs_comm_split(half, rank, 0, &alone, &err) == CS_OK && cs_comm_size(alone) == 1 && cs_comm_rank(alone) == 0);
     check_all(alone);
     if (alone != half)
@@ -313,6 +424,7 @@ static int every_collective(cs_comm *world, void *arg)
     (void)arg;
     check_all(world);
     check_groups(world);
+    check_send_needs_nobody(world);
     check_mesh(world);
     return 0;
 }
@@ -442,6 +554,34 @@ static void test_order_differs(void **state)
     assert_non_null(strstr(text, "rank 1"));
 }
 
+static int wrong_length(cs_comm *world, void *arg)
+{
+    (void)arg;
+    char text[5] = {0};
+    cs_xfer x = {0};
+    if (cs_comm_rank(world) == 0)
+        cs_comm_send_begin(world, text, 4, 1, 9, &x);
+    else
+        cs_comm_recv_begin(world, text, 5, 0, 9, &x);
+    cs_comm_wait(&x);
+    return 0;
+}
+
+static int run_wrong_length(void)
+{
+    return cs_launch(2, wrong_length, NULL);
+}
+
+static void test_wrong_length(void **state)
+{
+    (void)state;
+    char text[2000];
+    assert_int_equal(with_stderr(run_wrong_length, text, sizeof text), CS_E_INTERNAL);
+    assert_int_equal(n_lines(text), 1);
+    assert_non_null(strstr(text, "tag 9"));
+    assert_non_null(strstr(text, "sent 4 bytes, rank 1 expects 5"));
+}
+
 static int wait_forever(cs_comm *world, void *arg)
 {
     int *fd = arg;
@@ -569,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_coords),      cmocka_unit_test(test_collectives), cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_killed_rank), cmocka_unit_test(test_order_differs), cmocka_unit_test(test_no_orphans),
         cmocka_unit_test(test_signals),     cmocka_unit_test(test_usage),       cmocka_unit_test(test_many_ranks),
+        cmocka_unit_test(test_wrong_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
