@@ -37,7 +37,9 @@ cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err)
     cs_shm_region *r = p;
     r->bytes = bytes;
     r->n_ranks = n_ranks;
-    atomic_store(&r->cursor, round_up(head, page) + cs_shm_area_bytes(n_ranks)); /* every rank finds the world's area right behind the head */
+    size_t world = round_up(head, page); /* every rank finds its area there */
+    atomic_store(&r->cursor, world + cs_shm_area_bytes(n_ranks));
+    atomic_store(&((cs_shm_area *)((char *)r + world))->users, (uint32_t)n_ranks); /* a rank may leave before another one has come */
     *out = r;
     return CS_OK;
 }
@@ -180,7 +182,6 @@ static cs_shm *make(cs_shm_region *region, cs_shm_rank *self, size_t area, int r
     cpu_set_t set;
     int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     c->spin = region->n_ranks <= cores ? SPIN : SPIN_CROWDED;
-    atomic_fetch_add(&c->area->users, 1);
     return c;
 }
 
@@ -202,7 +203,10 @@ cs_comm *cs_shm_join(cs_shm_region *region, int rank)
 cs_shm *cs_shm_join_group(const cs_shm *parent, size_t area, int rank, int size, const int *member)
 {
     cs_shm *c = make(parent->region, parent->self, area, rank, size);
-    for (int r = 0; c && r < size; r++)
+    if (!c)
+        return NULL;
+    atomic_fetch_add(&c->area->users, 1); /* all members have joined before the split returns */
+    for (int r = 0; r < size; r++)
         c->world_rank[r] = parent->world_rank[member[r]];
     return c;
 }
