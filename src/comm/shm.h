@@ -112,7 +112,9 @@ cs_shm_box *cs_shm_box_of(const cs_shm *c, int from, int to);
 /* A piece of this rank's with room for `bytes`, readers = 1; ends the process when the region is full. */
 cs_shm_mail *cs_shm_mail_take(cs_shm *c, int64_t bytes);
 void cs_shm_mail_post(cs_shm *c, cs_shm_mail *m, int to, int tag);
-/* The first message of that rank and tag that has come, NULL when there is none; the caller takes 1 from its readers when it has read it. */
+/* Appends what has come from that rank to its list, the oldest first. */
+void cs_shm_mail_collect(cs_shm *c, int from);
+/* Unlinks the first collected message of that rank and tag, NULL when there is none; the caller takes 1 from its readers when it has read it. */
 cs_shm_mail *cs_shm_mail_find(cs_shm *c, int from, int tag);
 void cs_shm_send(cs_comm *c, const void *buf, int64_t bytes, int to, int tag);
 void cs_shm_recv(cs_xfer *x);

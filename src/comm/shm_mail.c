@@ -47,8 +47,7 @@ void cs_shm_mail_post(cs_shm *c, cs_shm_mail *m, int to, int tag)
     cs_shm_set(&box->sent, atomic_load_explicit(&box->sent.value, memory_order_relaxed) + 1); /* this rank alone writes it */
 }
 
-/* Appends what has come from that rank to its list, the oldest first. */
-static void take_over(cs_shm *c, int from)
+void cs_shm_mail_collect(cs_shm *c, int from)
 {
     cs_shm_box *box = cs_shm_box_of(c, from, c->base.rank);
     if (!atomic_load_explicit(&box->fresh, memory_order_relaxed))
@@ -68,7 +67,6 @@ static void take_over(cs_shm *c, int from)
 
 cs_shm_mail *cs_shm_mail_find(cs_shm *c, int from, int tag)
 {
-    take_over(c, from);
     for (cs_shm_mail *m = c->first[from], *before = NULL; m; before = m, m = m->next) {
         if (m->tag != tag)
             continue;
@@ -100,9 +98,11 @@ void cs_shm_recv(cs_xfer *x)
     *link = x;
 }
 
-/* Completes every receive from that rank whose message has come, in the order of their begin: equal tags match in order. */
+/* Completes every receive from that rank whose message has come, in the order of their begin: equal tags match in order. The mail is collected
+ * once, in front: a message that came while the list is walked would go to a later receive of its tag. */
 static void deliver(cs_shm *c, int from)
 {
+    cs_shm_mail_collect(c, from);
     for (cs_xfer **link = &c->self->begun; *link;) {
         cs_xfer *x = *link;
         cs_shm_mail *m = x->comm == &c->base && x->peer == from ? cs_shm_mail_find(c, from, x->tag) : NULL;
