@@ -3,6 +3,8 @@
  * Value {1 string tag, 2 float simple_value}. */
 #include "fmt/tfevents.h"
 
+#include "fmt/wire.h"
+
 #include <string.h>
 
 uint32_t cs_crc32c(const void *data, size_t n)
@@ -21,29 +23,6 @@ static void put_le(cs_str *out, uint64_t x, int bytes)
 {
     for (int i = 0; i < bytes; i++)
         cs_str_putc(out, (char)(x >> (8 * i)));
-}
-
-static void put_varint(cs_str *out, uint64_t x)
-{
-    for (; x >= 0x80; x >>= 7)
-        cs_str_putc(out, (char)(x | 0x80));
-    cs_str_putc(out, (char)x);
-}
-
-/* field << 3 | wire type 2, length, bytes */
-static void put_bytes(cs_str *out, unsigned field, const void *data, size_t n)
-{
-    put_varint(out, field << 3 | 2);
-    put_varint(out, n);
-    cs_str_append(out, data, n);
-}
-
-static void put_wall_time(cs_str *out, double t)
-{
-    uint64_t bits;
-    memcpy(&bits, &t, 8);
-    put_varint(out, 1 << 3 | 1);
-    put_le(out, bits, 8);
 }
 
 /* TensorBoard's record format: rotated, plus a constant modulo 2^32. */
@@ -67,8 +46,8 @@ void cs_tfevents_put_version(cs_str *out, double wall_time)
 {
     static const char version[] = "brain.Event:2";
     cs_str event = {0};
-    put_wall_time(&event, wall_time);
-    put_bytes(&event, 3, version, sizeof version - 1);
+    cs_wire_put_double(&event, 1, wall_time);
+    cs_wire_put_bytes(&event, 3, version, sizeof version - 1);
     put_record(out, &event);
     cs_str_release(&event);
 }
@@ -76,20 +55,15 @@ void cs_tfevents_put_version(cs_str *out, double wall_time)
 void cs_tfevents_put_scalars(cs_str *out, double wall_time, int64_t step, const cs_tfevents_value *values, size_t n)
 {
     cs_str event = {0}, summary = {0}, value = {0};
-    put_wall_time(&event, wall_time);
-    put_varint(&event, 2 << 3 | 0);
-    put_varint(&event, (uint64_t)step);
+    cs_wire_put_double(&event, 1, wall_time);
+    cs_wire_put_varint(&event, 2, (uint64_t)step);
     for (size_t i = 0; i < n; i++) {
-        float f = (float)values[i].value;
-        uint32_t bits;
-        memcpy(&bits, &f, 4);
         cs_str_clear(&value);
-        put_bytes(&value, 1, values[i].tag, strlen(values[i].tag));
-        put_varint(&value, 2 << 3 | 5);
-        put_le(&value, bits, 4);
-        put_bytes(&summary, 1, cs_str_cstr(&value), value.len);
+        cs_wire_put_bytes(&value, 1, values[i].tag, strlen(values[i].tag));
+        cs_wire_put_float(&value, 2, (float)values[i].value);
+        cs_wire_put_bytes(&summary, 1, cs_str_cstr(&value), value.len);
     }
-    put_bytes(&event, 5, cs_str_cstr(&summary), summary.len);
+    cs_wire_put_bytes(&event, 5, cs_str_cstr(&summary), summary.len);
     event.failed = event.failed || summary.failed || value.failed;
     put_record(out, &event);
     cs_str_release(&event);

@@ -1,5 +1,7 @@
-/* The protobuf wire format, reading only. Never reads past cs_wire.end. */
+/* The protobuf wire format. Never reads past cs_wire.end. */
 #include "fmt/wire.h"
+
+#include <string.h>
 
 static cs_status read_varint(cs_wire *w, uint64_t *out, cs_error *err)
 {
@@ -66,4 +68,46 @@ cs_status cs_wire_want(const cs_wire *w, const cs_wire_field *f, uint32_t type, 
     if (f->type == type)
         return CS_OK;
     return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected wire type %u for field %u, found %u", w->name, f->at, type, f->number, f->type);
+}
+
+static void put_raw(cs_str *out, uint64_t x)
+{
+    for (; x >= 0x80; x >>= 7)
+        cs_str_putc(out, (char)(x | 0x80));
+    cs_str_putc(out, (char)x);
+}
+
+static void put_fixed(cs_str *out, uint64_t bits, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        cs_str_putc(out, (char)(bits >> (8 * i)));
+}
+
+void cs_wire_put_varint(cs_str *out, uint32_t number, uint64_t value)
+{
+    put_raw(out, (uint64_t)number << 3 | 0);
+    put_raw(out, value);
+}
+
+void cs_wire_put_float(cs_str *out, uint32_t number, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_raw(out, (uint64_t)number << 3 | 5);
+    put_fixed(out, bits, 4);
+}
+
+void cs_wire_put_double(cs_str *out, uint32_t number, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_raw(out, (uint64_t)number << 3 | 1);
+    put_fixed(out, bits, 8);
+}
+
+void cs_wire_put_bytes(cs_str *out, uint32_t number, const void *data, size_t n)
+{
+    put_raw(out, (uint64_t)number << 3 | 2);
+    put_raw(out, n);
+    cs_str_append(out, data, n);
 }

@@ -12,12 +12,13 @@ typedef enum cs_prefix_scheme { CS_PREFIX_ALWAYS, CS_PREFIX_FIRST, CS_PREFIX_NEV
 /* What becomes of a match: cut out, a word, part of the word before or behind it, one word with the matches beside it. */
 typedef enum cs_split_behavior { CS_SPLIT_REMOVED, CS_SPLIT_ISOLATED, CS_SPLIT_PREVIOUS, CS_SPLIT_NEXT, CS_SPLIT_CONTIGUOUS } cs_split_behavior;
 
-/* What a SPLIT looks for; exactly one is set. */
+/* What a SPLIT looks for; exactly one of the first four is set. */
 typedef struct cs_finder {
     cs_bytes literal;
     const cs_regex *re;
     cs_split_fn *scan;
     bool (*is)(uint32_t cp); /* each code point of a kind is a match */
+    cs_bytes pattern;        /* of `re` and `scan`: the regular expression itself */
 } cs_finder;
 
 typedef struct cs_pretok_step {

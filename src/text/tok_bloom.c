@@ -94,7 +94,8 @@ cs_status cs_tok_load_bloom(cs_tokenizer *t, cs_bytes merges, const char *name, 
     CS_TRY(add_rules(t, merges, name, err));
     cs_tok_set_byte_level(t);
     t->pretok.steps[t->pretok.n_steps++] = (cs_pretok_step){
-        .kind = CS_PRETOK_SPLIT, .find = {.scan = cs_split_find(pattern, sizeof pattern - 1)}, .behavior = CS_SPLIT_ISOLATED};
+        .kind = CS_PRETOK_SPLIT, .find = {.scan = cs_split_find(pattern, sizeof pattern - 1), .pattern = {pattern, sizeof pattern - 1}},
+        .behavior = CS_SPLIT_ISOLATED};
     t->dec.chain.steps[t->dec.chain.n_steps++].kind = CS_DEC_BYTE_LEVEL;
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     t->unk = 0;

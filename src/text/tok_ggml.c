@@ -2,31 +2,10 @@
  * the rules, which is the order they came from. */
 #include "text/tok_ggml.h"
 
-#include "text/byte_level.h"
+#include "text/ggml_split.h"
 #include "text/tok.h"
 
 #include <string.h>
-
-/* The patterns that llama.cpp knows by name. */
-static const struct {
-    const char *pre, *pattern;
-} splits[] = {
-    {"bloom", " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+"},
-    {"llama-bpe",
-     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-};
-
-static const char *pre_of(const cs_tokenizer *t)
-{
-    const cs_pretok *p = &t->pretok;
-    if (p->n_steps > 0 && p->steps[0].kind == CS_PRETOK_BYTE_LEVEL && p->steps[0].split)
-        return "gpt-2";
-    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
-        if (p->n_steps > 0 && p->steps[0].kind == CS_PRETOK_SPLIT && p->steps[0].find.scan &&
-            p->steps[0].find.scan == cs_split_find(splits[i].pattern, strlen(splits[i].pattern)))
-            return splits[i].pre;
-    return NULL;
-}
 
 static cs_status put_text(cs_ggml_vocab *v, cs_ggml_token *o, const char *text, size_t len, cs_error *err)
 {
@@ -160,9 +139,10 @@ cs_status cs_ggml_vocab_init(cs_ggml_vocab *v, const cs_tokenizer *t, int64_t n_
 {
     *v = (cs_ggml_vocab){.model = t->is_unigram ? "t5" : t->bpe.byte_level ? "gpt2" : "llama"};
     cs_arena_init(&v->arena, "a GGUF vocabulary");
-    if (t->bpe.byte_level)
-        v->pre = pre_of(t);
-    if (t->bpe.byte_level && !v->pre)
+    const cs_ggml_split *split = t->bpe.byte_level ? cs_ggml_split_of(t) : NULL;
+    if (split)
+        v->pre = split->pre;
+    if (t->bpe.byte_level && !split)
         return cs_fail(err, CS_E_FORMAT, "the tokenizer cuts words in a way that llama.cpp has no name for");
     if (has_charsmap(t))
         return cs_fail(err, CS_E_FORMAT, "the tokenizer has a character map, which GGUF vocabularies of this kind do not hold");

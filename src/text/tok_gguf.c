@@ -1,6 +1,7 @@
 /* Tokenizers from the keys tokenizer.ggml.* of a GGUF file, read as llama.cpp does: `llama` (SentencePiece BPE by scores), `t5` (SentencePiece
  * unigram) and `gpt2` (vocabulary and merges, the key `pre` names the split). The first two become a parsed SentencePiece model. */
 #include "fmt/gguf.h"
+#include "text/ggml_split.h"
 #include "text/tok_config.h"
 #include "text/tok_json.h"
 #include "text/wordsplit.h"
@@ -207,43 +208,13 @@ static cs_status load_spm(cs_tokenizer *t, const cs_gguf *g, cs_spm_type type, c
 
 /* ---- gpt2 ---- */
 
-static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char llama3[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-static const char qwen2[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-static const char bloom[] = " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+";
-
-/* Names of tokenizer.ggml.pre with the patterns that they stand for, one after the other. */
-static const struct {
-    const char *pre;
-    const char *pattern[4];
-    bool bos;           /* BOS is added unless the file says otherwise */
-    bool ignore_merges; /* a word that is a token is taken whole */
-} splits[] = {
-    {"gpt-2", {gpt2}, false, false},
-    {"phi-2", {gpt2}, false, false},
-    {"jina-es", {gpt2}, false, false},
-    {"jina-de", {gpt2}, false, false},
-    {"mpt", {gpt2}, false, false},
-    {"olmo", {gpt2}, false, false},
-    {"jais", {gpt2}, false, false},
-    {"default", {"[\\p{P}\\$\\+<=>\\^~\\|]+", gpt2, "\\p{N}+", "[0-9][0-9][0-9]"}, false, false},
-    {"llama-bpe", {llama3}, true, true},
-    {"llama-v3", {llama3}, true, true},
-    {"llama3", {llama3}, true, true},
-    {"qwen2", {qwen2}, false, false},
-    {"stablelm2", {qwen2}, false, false},
-    {"bloom", {bloom}, false, false},
-    {"gpt3-finnish", {bloom}, false, false},
-};
-
 /* One step per pattern: scanned by hand where that is known, else by PCRE2. */
 static cs_status add_split(cs_tokenizer *t, const char *pattern, cs_error *err)
 {
     cs_pretok_step *s = &t->pretok.steps[t->pretok.n_steps++];
     cs_error why = {0};
     *s = (cs_pretok_step){.kind = CS_PRETOK_SPLIT, .behavior = CS_SPLIT_ISOLATED};
+    s->find.pattern = (cs_bytes){pattern, strlen(pattern)};
     s->find.scan = cs_split_find(pattern, strlen(pattern));
     if (s->find.scan)
         return CS_OK;
@@ -311,25 +282,24 @@ static cs_status gpt2_merges(cs_tokenizer *t, const source *s, cs_error *err)
 static cs_status load_gpt2(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
 {
     const char *pre = "gpt-2";
-    size_t len = 5, split = 0;
+    size_t len = 5;
     source s = {.g = g, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
     CS_TRY(cs_gguf_get_str(g, KEY("pre"), &pre, &len, err));
-    while (split < sizeof splits / sizeof *splits && (strlen(splits[split].pre) != len || memcmp(splits[split].pre, pre, len) != 0))
-        split++;
-    if (split == sizeof splits / sizeof *splits)
+    const cs_ggml_split *split = cs_ggml_split_find(pre, len);
+    if (!split)
         return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: %s \"%.*s\" is not a split this program knows", g->name, offset_of(g, KEY("pre")),
                        KEY("pre"), (int)(len < 100 ? len : 100), pre);
-    s.add_bos = splits[split].bos;
+    s.add_bos = split->bos;
     t->lossy_input = true;
     CS_TRY(open_source(&s, err));
     CS_TRY(gpt2_pieces(t, &s, err));
     t->bpe.kind = CS_BPE_PAIRS;
     t->bpe.vocab = &t->vocab;
-    t->bpe.ignore_merges = splits[split].ignore_merges;
+    t->bpe.ignore_merges = split->ignore_merges;
     CS_TRY(gpt2_merges(t, &s, err));
     cs_tok_set_byte_level(t);
-    for (size_t i = 0; i < 4 && splits[split].pattern[i]; i++)
-        CS_TRY(add_split(t, splits[split].pattern[i], err));
+    for (size_t i = 0; i < CS_GGML_SPLIT_PATTERNS && split->pattern[i]; i++)
+        CS_TRY(add_split(t, split->pattern[i], err));
     t->dec.chain.steps[t->dec.chain.n_steps++].kind = CS_DEC_BYTE_LEVEL;
     CS_TRY(cs_bpe_finish(&t->bpe, &t->mem, err));
     set_ids(t, &s);
@@ -337,11 +307,22 @@ static cs_status load_gpt2(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
     return cs_tok_index_added(t, err);
 }
 
+static cs_status read_chat_template(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
+{
+    const char *text = NULL;
+    size_t len = 0;
+    CS_TRY(cs_gguf_get_str(g, "tokenizer.chat_template", &text, &len, err));
+    if (text)
+        t->chat_template = cs_tok_keep(t, text, len);
+    return !text || t->chat_template.text ? CS_OK : cs_fail_nomem(err, len, "a chat template");
+}
+
 static cs_status load_parsed(cs_tokenizer *t, const cs_gguf *g, cs_error *err)
 {
     const char *model = NULL;
     size_t len = 0;
     t->bos = t->eos = t->pad = t->unk = -1;
+    CS_TRY(read_chat_template(t, g, err));
     CS_TRY(cs_gguf_get_str(g, KEY("model"), &model, &len, err));
     if (!model)
         return cs_fail(err, CS_E_FORMAT, "%s: a GGUF file without a tokenizer: %s is missing", g->name, KEY("model"));

@@ -280,6 +280,8 @@ static cs_status pretok_split(cs_part_reader *r, const json_t *obj)
     CS_TRY(cs_at_bool(&r->at, obj, "invert", true, &s->invert));
     if (!text.text)
         return CS_OK;
+    CS_TRY(keep(r, &text));
+    s->find.pattern = text;
     s->find.scan = cs_split_find(text.text, text.len);
     if (s->find.scan)
         return CS_OK;
