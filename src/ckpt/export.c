@@ -6,6 +6,7 @@
 #include "ckpt/hf.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
+#include "text/tok_hf.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -88,18 +89,48 @@ static cs_status carry_folder(const cs_exporter *x, const char *dir, size_t *n_o
     return s;
 }
 
+/* Files made from the vocabulary of a GGUF file. CS_E_FORMAT: it cannot be read, or files cannot hold it. */
+static cs_status write_tokenizer(const cs_exporter *x, const char *path, bool *is_gguf, cs_error *err)
+{
+    cs_tok_hf_file file[CS_TOK_HF_FILES] = {0};
+    cs_tokenizer *tok = NULL;
+    CS_TRY(cs_tokenizer_create(path, &tok, err));
+    *is_gguf = cs_tokenizer_is_gguf(tok);
+    cs_status s = *is_gguf ? cs_tok_hf_files(tok, x->src->spec.max_pos, file, err) : CS_OK;
+    for (int i = 0; i < CS_TOK_HF_FILES && s == CS_OK; i++)
+        if (file[i].name)
+            s = cs_exporter_file(x, file[i].name, file[i].text.data, file[i].text.len, err);
+    cs_tok_hf_release(file);
+    cs_tokenizer_destroy(tok);
+    return s;
+}
+
+/* The same for what the source brings along: a model without its tokenizer is worth writing. */
+static cs_status try_tokenizer(const cs_exporter *x, const char *path, cs_error *err)
+{
+    cs_error why = {0};
+    bool is_gguf;
+    cs_status s = write_tokenizer(x, path, &is_gguf, &why);
+    if (s != CS_E_FORMAT)
+        return s == CS_OK ? CS_OK : cs_fail(err, s, "%s", why.msg);
+    cs_warn("no tokenizer is written: %s; name one with --tokenizer", why.msg);
+    return CS_OK;
+}
+
 /* A tokenizer file gets the name under which a loader looks for its kind. */
 static cs_status carry_file(const cs_exporter *x, const char *path, cs_error *err)
 {
     cs_map map;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    bool is_gguf;
     CS_TRY(cs_map_init(&map, path, err));
+    is_gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
     if (map.size > 0 && map.data[0] == '{')
         name = "tokenizer.json";
     else if (map.size > 0 && map.data[0] == 0x0a)
         name = "tokenizer.model";
     cs_map_release(&map);
-    return copy_as(x, path, name, err);
+    return is_gguf ? write_tokenizer(x, path, &is_gguf, err) : copy_as(x, path, name, err);
 }
 
 static cs_status carry_tokenizer(const cs_exporter *x, cs_error *err)
@@ -108,11 +139,18 @@ static cs_status carry_tokenizer(const cs_exporter *x, cs_error *err)
     size_t n = 0;
     if (given && cs_io_kind(given, NULL) != CS_FILE_DIR)
         return carry_file(x, given, err);
-    if (given) {
-        CS_TRY(carry_folder(x, given, &n, err));
-        return n > 0 ? CS_OK : cs_fail(err, CS_E_IO, "%s: no tokenizer file in this folder", given);
-    }
-    return x->src->dir ? carry_folder(x, x->src->dir, &n, err) : CS_OK;
+    const char *dir = given ? given : x->src->dir;
+    bool present = false, is_gguf = false;
+    if (!given && x->src->tokenizer_file)
+        return try_tokenizer(x, x->src->tokenizer_file, err);
+    if (!dir)
+        return CS_OK;
+    CS_TRY(carry_folder(x, dir, &n, err));
+    if (n == 0)
+        CS_TRY(cs_tokenizer_present(dir, &present, err));
+    if (present)
+        return given ? write_tokenizer(x, dir, &is_gguf, err) : try_tokenizer(x, dir, err);
+    return n > 0 || !given ? CS_OK : cs_fail(err, CS_E_IO, "%s: no tokenizer file in this folder", given);
 }
 
 static const char *torch_name(cs_dtype t)
@@ -158,8 +196,15 @@ static cs_status write_generation_config(const cs_exporter *x, cs_error *err)
     }
     if (x->src->config)
         return CS_OK;
-    int n = snprintf(text, sizeof text, "{\n  \"_from_model_config\": true,\n  \"bos_token_id\": %" PRId64 ",\n  \"eos_token_id\": %" PRId64 "\n}\n",
-                     s->bos, s->eos);
+    const struct {
+        const char *key;
+        int64_t id;
+    } ids[] = {{"bos_token_id", s->bos}, {"eos_token_id", s->eos}, {"pad_token_id", s->pad}};
+    int n = snprintf(text, sizeof text, "{\n  \"_from_model_config\": true");
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (ids[i].id >= 0)
+            n += snprintf(text + n, sizeof text - (size_t)n, ",\n  \"%s\": %" PRId64, ids[i].key, ids[i].id);
+    n += snprintf(text + n, sizeof text - (size_t)n, "\n}\n");
     return cs_exporter_file(x, "generation_config.json", text, (size_t)n, err);
 }
 

@@ -136,11 +136,14 @@ static void put_vocab(gguf_writer *g, const cs_tokenizer *tok, const cs_ggml_voc
     cs_gguf_put_bool(o, "tokenizer.ggml.add_eos_token", v->add_eos);
     if (!v->pre)
         cs_gguf_put_bool(o, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+    const char *chat = cs_tokenizer_chat_template(tok);
+    if (chat)
+        cs_gguf_put_str(o, "tokenizer.chat_template", chat, strlen(chat));
 }
 
 static cs_status put_tokenizer(gguf_writer *g, cs_error *err)
 {
-    const char *path = g->args->tokenizer ? g->args->tokenizer : g->src->dir;
+    const char *path = g->args->tokenizer ? g->args->tokenizer : g->src->tokenizer_file ? g->src->tokenizer_file : g->src->dir;
     cs_tokenizer *tok = NULL;
     cs_ggml_vocab v;
     if (!path)

@@ -75,6 +75,7 @@ void cs_source_release(cs_source *src)
     json_decref(src->config);
     cs_arena_release(&src->arena);
     cs_free(src->dir);
+    cs_free(src->tokenizer_file);
     *src = (cs_source){0};
 }
 

@@ -26,6 +26,7 @@ struct cs_source {
     int64_t *first_view;  /* [table.n_rows + 1]: views of row r are [first_view[r], first_view[r + 1]) */
     cs_arena arena;       /* owns the tables */
     char *dir;            /* folder with generation_config.json and tokenizer files to carry over; NULL = none */
+    char *tokenizer_file; /* that has the tokenizer inside (GGUF); NULL = none */
     json_t *config;       /* config.json as the source has it, owned; NULL = only the spec is known */
     size_t n_files, file_bytes; /* that hold the weights */
     void *data;           /* of the kind */

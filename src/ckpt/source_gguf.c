@@ -4,7 +4,9 @@
 #include "ckpt/source.h"
 #include "fmt/gguf_write.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct gguf_source {
@@ -105,11 +107,27 @@ static cs_status get_size(const cs_gguf *g, const char *arch, const char *what, 
     return cs_gguf_get_int(g, key, out, err);
 }
 
+/* The shortest decimal number that is v in f32, in which most files keep it: 1e-05 and not 9.9999997e-06. */
+static double shortest(double v)
+{
+    char text[32];
+    for (int digits = 1; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if ((float)strtod(text, NULL) == (float)v)
+            return (double)(float)v == v ? strtod(text, NULL) : v;
+    }
+    return v;
+}
+
 static cs_status get_number(const cs_gguf *g, const char *arch, const char *what, double *out, cs_error *err)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, what);
-    return cs_gguf_get_real(g, key, out, err);
+    double v = NAN;
+    CS_TRY(cs_gguf_get_real(g, key, &v, err));
+    if (!isnan(v))
+        *out = shortest(v);
+    return CS_OK;
 }
 
 /* The first family of that architecture; attention biases make it the one that has them. */
@@ -271,6 +289,9 @@ cs_status cs_source_open_gguf(cs_source *src, const char *path, cs_error *err)
     if (!g)
         return cs_fail_nomem(err, sizeof *g, "a GGUF model");
     CS_TRY(cs_map_init(&g->map, path, err));
+    src->tokenizer_file = cs_strdup(path);
+    if (!src->tokenizer_file)
+        return cs_fail_nomem(err, strlen(path), "a path");
     src->n_files = 1;
     src->file_bytes = g->map.size;
     CS_TRY(cs_gguf_init(&g->gguf, g->map.data, g->map.size, g->map.path, err));

@@ -70,6 +70,7 @@ struct cs_tokenizer {
     int32_t bos, eos, unk, pad;
     int32_t prefix[CS_MAX_EXTRA_IDS], suffix[CS_MAX_EXTRA_IDS];
     size_t n_prefix, n_suffix;
+    cs_bytes chat_template; /* NUL-terminated; text NULL = none */
     const char *source; /* constant, see cs_tokenizer_source */
     char *files[CS_MAX_TOK_FILES];
     size_t n_files;

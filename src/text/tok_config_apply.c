@@ -189,10 +189,24 @@ static void set_suffix(cs_tokenizer *t, int add, int32_t old)
         t->suffix[t->n_suffix - 1] = t->eos;
 }
 
+/* The only template, or the one named default. */
+static cs_status set_template(cs_tokenizer *t, const cs_tok_config *c, cs_error *err)
+{
+    const json_t *v = json_object_get(c->config, "chat_template"), *row;
+    for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
+        if (row = json_array_get(v, i), same(json_string_value(json_object_get(row, "name")), "default"))
+            v = json_object_get(row, "template");
+    if (!json_is_string(v))
+        return CS_OK;
+    t->chat_template = cs_tok_keep(t, json_string_value(v), json_string_length(v));
+    return t->chat_template.text ? CS_OK : cs_fail_nomem(err, json_string_length(v), "a chat template");
+}
+
 static cs_status apply(applier *a, const cs_tok_config *c, bool own_template)
 {
     cs_tokenizer *t = a->t;
     int32_t old_bos = t->bos, old_eos = t->eos;
+    CS_TRY(set_template(t, c, a->err));
     CS_TRY(add_tokens(a, c, own_template));
     if (a->changed) {
         t->has_raw = t->has_norm = false;

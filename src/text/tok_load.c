@@ -263,6 +263,8 @@ static void dir_of(const char *path, char out[MAX_PATH])
 
 /* ---- creation ---- */
 
+static const char from_gguf[] = "GGUF vocabulary";
+
 static cs_tokenizer *new_tokenizer(void)
 {
     cs_tokenizer *t = cs_calloc(1, sizeof *t);
@@ -285,7 +287,7 @@ static cs_status load_kind(cs_tokenizer *t, tok_kind kind, const tok_file *f, co
         t->source = "llama2.c tokenizer";
         return cs_tok_load_llama2c(t, f->data, f->size, f->path, err);
     case TOK_GGUF:
-        t->source = "GGUF vocabulary";
+        t->source = from_gguf;
         return cs_tok_load_gguf(t, f->data, f->size, f->path, err);
     case TOK_BLOOM:
         t->source = "merges.txt of BLOOM";
@@ -344,6 +346,11 @@ cs_status cs_tokenizer_present(const char *dir, bool *present, cs_error *err)
 {
     char file[MAX_PATH], merges[MAX_PATH] = "";
     return find_in_dir(dir, file, merges, present, err);
+}
+
+bool cs_tokenizer_is_gguf(const cs_tokenizer *tok)
+{
+    return tok->source == from_gguf;
 }
 
 cs_status cs_tokenizer_create(const char *path, cs_tokenizer **out, cs_error *err)

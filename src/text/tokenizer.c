@@ -101,6 +101,11 @@ int32_t cs_tokenizer_pad(const cs_tokenizer *tok)
     return tok->pad;
 }
 
+const char *cs_tokenizer_chat_template(const cs_tokenizer *tok)
+{
+    return tok->chat_template.text;
+}
+
 size_t cs_tokenizer_n_files(const cs_tokenizer *tok)
 {
     return tok->n_files;

@@ -25,6 +25,10 @@ int32_t cs_tokenizer_bos(const cs_tokenizer *tok);
 int32_t cs_tokenizer_eos(const cs_tokenizer *tok);
 int32_t cs_tokenizer_unk(const cs_tokenizer *tok);
 int32_t cs_tokenizer_pad(const cs_tokenizer *tok);
+/* Jinja text of its chat template, from a GGUF file or tokenizer_config.json; NULL = none. Borrowed. */
+const char *cs_tokenizer_chat_template(const cs_tokenizer *tok);
+/* Was it read from a GGUF file, which no other program takes for the tokenizer of a folder? */
+bool cs_tokenizer_is_gguf(const cs_tokenizer *tok);
 /* Files that make up this tokenizer (to carry over into a checkpoint): number and i-th path, borrowed. */
 size_t cs_tokenizer_n_files(const cs_tokenizer *tok);
 const char *cs_tokenizer_file(const cs_tokenizer *tok, size_t i);

@@ -74,6 +74,19 @@ convert --input "$here/data/stories260K.bin" --output "$TMP/s-hf" >"$TMP/out"
 result "GGUF: bit for bit" "$(same "$TMP/s-hf" "$TMP/s-back")"
 expect 0 "the tokenizer inside" "" "" bash -c '"$0" tokenize --tokenizer-name-or-path "$1" <"$2" >"$3"' "$CSPEED" "$TMP/s.gguf" "$TMP/text.txt" "$TMP/ids"
 result "gives the same ids" "$("$CSPEED" tokenize --tokenizer-name-or-path "$here/data/tok512.bin" <"$TMP/text.txt" | cmp - "$TMP/ids" 2>&1)"
+result "and so does the folder's own" "$("$CSPEED" tokenize --tokenizer-name-or-path "$TMP/s-back" <"$TMP/text.txt" | cmp - "$TMP/ids" 2>&1)"
+result "in files that others read" "$(cd "$TMP/s-back" && ls tokenizer.json tokenizer.model tokenizer_config.json 2>&1 >"$TMP/out")"
+expect 0 "GGUF to shards" "" "" convert --input "$TMP/s.gguf" --output "$TMP/s-mg" --tensor-model-parallel-size 2
+result "with a tokenizer" "$("$CSPEED" tokenize --tokenizer-name-or-path "$TMP/s-mg" <"$TMP/text.txt" | cmp - "$TMP/ids" 2>&1)"
+expect 0 "GGUF to GGUF" "" "" convert --input "$TMP/s.gguf" --output "$TMP/s2.gguf" --to gguf
+result "the same file" "$(cmp "$TMP/s.gguf" "$TMP/s2.gguf" 2>&1)"
+expect 0 "a vocabulary named" "" "" convert --input "$here/data/stories260K.bin" --output "$TMP/s-named" --tokenizer "$TMP/s.gguf"
+result "becomes files" "$("$CSPEED" tokenize --tokenizer-name-or-path "$TMP/s-named" <"$TMP/text.txt" | cmp - "$TMP/ids" 2>&1; ls "$TMP/s-named" | grep gguf)"
+LC_ALL=C sed 's/\(tokenizer.ggml.model.\{12\}\)llama/\1klama/' "$TMP/s.gguf" >"$TMP/k.gguf"
+expect 0 "an unknown kind of vocabulary" "" 'no tokenizer is written: .*k.gguf: .*"klama" is not supported, only llama, t5 and gpt2; name one with --tokenizer' \
+    convert --input "$TMP/k.gguf" --output "$TMP/k-hf"
+result "one line, and the weights" "$([ "$(wc -l <"$TMP/stderr")" = 1 ] || cat "$TMP/stderr"; same "$TMP/s-hf" "$TMP/k-hf")"
+expect 3 "named, it is an error" "" "klama" convert --input "$TMP/s.gguf" --output "$TMP/k2" --tokenizer "$TMP/k.gguf"
 expect 0 "8 bits" "" "" convert --input "$TMP/s-hf" --output "$TMP/q.gguf" --to gguf --dtype q8_0 --tokenizer "$here/data/tok512.bin"
 expect 0 "from 8 bits" "" "" convert --input "$TMP/q.gguf" --output "$TMP/q-back" --dtype f32
 result "8 bits: smaller by far" "$([ "$(stat -c %s "$TMP/q.gguf")" -lt $(($(stat -c %s "$TMP/s.gguf") / 2)) ] || ls -l "$TMP"/*.gguf)"

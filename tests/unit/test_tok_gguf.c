@@ -5,6 +5,7 @@
 #include "fmt/gguf.h"
 #include "fmt/json.h"
 #include "text/tok.h"
+#include "text/tok_hf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -342,10 +343,115 @@ static void damaged(void **state)
     cs_str_release(&v.s);
 }
 
+/* The files of a Hugging Face folder give the same ids; so does each file alone. */
+static void check_files(const char *gguf, bool json, bool model, size_t n)
+{
+    cs_tok_hf_file file[CS_TOK_HF_FILES];
+    cs_error err = {0};
+    char dir[256], both[256];
+    cs_tokenizer *t = open_tok(gguf);
+    assert_true(cs_tokenizer_is_gguf(t));
+    snprintf(both, sizeof both, "%s", test_make_dir());
+    if (cs_tok_hf_files(t, 99, file, &err) != CS_OK)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < CS_TOK_HF_FILES; i++) {
+        assert_int_equal(file[i].name != NULL, i == 0 || (i == 1 ? json : model));
+        if (!file[i].name)
+            continue;
+        assert_int_equal(cs_io_write_atomic(test_path(both, file[i].name), file[i].text.data, file[i].text.len, &err), CS_OK);
+        snprintf(dir, sizeof dir, "%s", test_make_dir());
+        assert_int_equal(cs_io_write_atomic(test_path(dir, file[0].name), file[0].text.data, file[0].text.len, &err), CS_OK);
+        assert_int_equal(cs_io_write_atomic(test_path(dir, file[i].name), file[i].text.data, file[i].text.len, &err), CS_OK);
+        if (i > 0)
+            same_ids(gguf, dir, n);
+        cs_io_remove_tree(dir, NULL);
+    }
+    same_ids(gguf, both, n);
+    cs_io_remove_tree(both, NULL);
+    cs_tok_hf_release(file);
+    cs_tokenizer_destroy(t);
+}
+
+static void as_files(void **state)
+{
+    (void)state;
+    check_files(test_path(TEST_DATA, "vocab_tiny.gguf"), false, true, 1000);
+    const char *gpt2 = test_path(TEST_DATA, "vocab_tiny_gpt2.gguf");
+    check_files(gpt2, true, false, 1000);
+    uint8_t *data;
+    size_t size;
+    cs_error err = {0};
+    char dir[256];
+    snprintf(dir, sizeof dir, "%s", test_make_dir());
+    assert_int_equal(cs_io_read_all(gpt2, 1 << 20, &data, &size, &err), CS_OK);
+    for (int i = 0; i < 2; i++) { /* the same pieces cut by other patterns */
+        memcpy(memmem(data, size, i ? "qwen2" : "gpt-2", 5), i ? "bloom" : "qwen2", 5);
+        assert_int_equal(cs_io_write_atomic(test_path(dir, "v.gguf"), data, size, &err), CS_OK);
+        check_files(test_path(dir, "v.gguf"), true, false, 1000);
+    }
+    cs_free(data);
+    cs_io_remove_tree(dir, NULL);
+}
+
+static void shared_as_files(void **state)
+{
+    (void)state;
+    const char *shared = getenv("CS_SHARED_DATA");
+    if (!shared) {
+        print_message("CS_SHARED_DATA is not set\n");
+        skip();
+    }
+    check_files(test_path(shared, "tokenizers/llama/ggml-vocab-llama-spm.gguf"), true, true, 500);
+    check_files(test_path(shared, "tokenizers/baichuan/ggml-vocab-baichuan.gguf"), true, true, 500);
+}
+
+/* Every split's name: its pattern travels into tokenizer.json, BOS and the chat template too. */
+static void splits_as_files(void **state)
+{
+    (void)state;
+    static const char *const pre[] = {"gpt-2", "qwen2", "bloom", "llama3", "default", "dbrx"};
+    static const char chat[] = "{% for m in messages %}\n<\"x\">{{ m }}{% endfor %}";
+    for (size_t i = 0; i < sizeof pre / sizeof *pre; i++) {
+        vocab v = {0};
+        cs_tokenizer *t = NULL, *back = NULL;
+        cs_tok_hf_file file[CS_TOK_HF_FILES];
+        cs_error err = {0};
+        cs_ids a = {0}, b = {0};
+        begin(&v);
+        three(&v, "model"), key_text(&v, "model", "gpt2"), key_text(&v, "pre", pre[i]), list(&v, "merges", CS_GGUF_STRING, 0);
+        put_text(&v.s, "tokenizer.chat_template"), put(&v.s, CS_GGUF_STRING, 4), put_text(&v.s, chat);
+        v.n++;
+        memcpy(v.s.data + 16, &v.n, 8);
+        if (cs_tokenizer_create_from_bytes("gguf", (const uint8_t *)v.s.data, v.s.len, "f", &t, &err) != CS_OK)
+            fail_msg("%s: %s", pre[i], err.msg);
+        assert_string_equal(cs_tokenizer_chat_template(t), chat);
+        if (cs_tok_hf_files(t, 0, file, &err) != CS_OK)
+            fail_msg("%s: %s", pre[i], err.msg);
+        char dir[256];
+        snprintf(dir, sizeof dir, "%s", test_make_dir());
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(cs_io_write_atomic(test_path(dir, file[k].name), file[k].text.data, file[k].text.len, &err), CS_OK);
+        back = open_tok(dir);
+        assert_string_equal(cs_tokenizer_chat_template(back), chat);
+        assert_int_equal(cs_tokenizer_encode(t, "ab a", 4, CS_TOK_SPECIAL, &a, &err), CS_OK);
+        assert_int_equal(cs_tokenizer_encode(back, "ab a", 4, CS_TOK_SPECIAL, &b, &err), CS_OK);
+        assert_int_equal(a.len, b.len);
+        assert_memory_equal(a.data, b.data, a.len * sizeof *a.data);
+        cs_io_remove_tree(dir, NULL);
+        cs_ids_release(&a);
+        cs_ids_release(&b);
+        cs_tok_hf_release(file);
+        cs_tokenizer_destroy(t);
+        cs_tokenizer_destroy(back);
+        cs_str_release(&v.s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(as_its_model), cmocka_unit_test(byte_level),   cmocka_unit_test(splits),
                                        cmocka_unit_test(folders),      cmocka_unit_test(damaged),      cmocka_unit_test(shared_llama),
-                                       cmocka_unit_test(shared_baichuan)};
+                                       cmocka_unit_test(shared_baichuan), cmocka_unit_test(as_files), cmocka_unit_test(splits_as_files),
+                                       cmocka_unit_test(shared_as_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
