@@ -35,6 +35,10 @@ void *cs_bench_array(cs_dtype t, int64_t n, uint64_t site);
 /* The limit that products of this type are measured against: GFLOP/s, its name in *of. */
 double cs_bench_peak(const cs_bench *b, cs_dtype t, const char **of);
 
+/* Two forked ranks, in GB/s of payload, best of `repeat`: both copying at once, f32 sum of one buffer; 0 and 0 under an MPI launcher. Call it before
+ * anything starts a thread. */
+cs_status cs_bench_ranks(int64_t repeat, double *copy, double *allreduce, cs_error *err);
+
 /* The sub-benches. Fallible: memory, kernel choice. */
 cs_status cs_bench_limits_run(cs_bench *b);
 cs_status cs_bench_kernels_run(cs_bench *b);

@@ -67,28 +67,28 @@ static int measure_ranks(cs_comm *world, void *arg)
     return CS_OK;
 }
 
-/* Forks: comes before anything that starts a thread. */
-static cs_status measure_comm(cs_bench *b)
+cs_status cs_bench_ranks(int64_t repeat, double *copy, double *allreduce, cs_error *err)
 {
+    *copy = *allreduce = 0;
     if (cs_launch_under_mpi())
         return CS_OK;
     rank_result *shared = cs_launch_share(sizeof *shared);
     if (!shared)
-        return cs_fail_nomem(b->err, sizeof *shared, "the result of two ranks");
-    shared->repeat = b->cfg->repeat;
+        return cs_fail_nomem(err, sizeof *shared, "the result of two ranks");
+    shared->repeat = repeat;
     int code = cs_launch(2, measure_ranks, shared);
     if (code == CS_OK) {
-        b->lim.rank_copy = RANK_BYTES / shared->copy * 1e-9;
-        b->lim.allreduce = RANK_BYTES / shared->allreduce * 1e-9;
+        *copy = RANK_BYTES / shared->copy * 1e-9;
+        *allreduce = RANK_BYTES / shared->allreduce * 1e-9;
     }
     cs_launch_unshare(shared, sizeof *shared);
-    return code == CS_OK ? CS_OK : cs_fail(b->err, (cs_status)code, "bench: the two ranks of the all-reduce measurement ended with code %d", code);
+    return code == CS_OK ? CS_OK : cs_fail(err, (cs_status)code, "the two ranks of the all-reduce measurement ended with code %d", code);
 }
 
 cs_status cs_bench_limits_run(cs_bench *b)
 {
     cs_bench_limits *l = &b->lim;
-    CS_TRY(measure_comm(b));
+    CS_TRY(cs_bench_ranks(b->cfg->repeat, &l->rank_copy, &l->allreduce, b->err));
     void *src = cs_bench_array(CS_F32, STREAM_BYTES / 4, 1), *dst = cs_bench_array(CS_F32, STREAM_BYTES / 4, 2);
     if (!src || !dst) {
         cs_free(src);

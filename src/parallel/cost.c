@@ -1,0 +1,211 @@
+/* Costs. Letters as in walk.c: T rows of the micro-batch, R rows of the residual stream on a rank. */
+#include "parallel/cost.h"
+
+#include "ckpt/megatron.h"
+
+#include <math.h>
+
+typedef struct sizes {
+    const cs_memory_request *q;
+    const cs_machine *m;
+    double T, R, H, heads, kv, ffn, up, vocab; /* of a rank; heads and kv in columns */
+    double seen;                               /* keys that a row sees, on average */
+    double store, acc;
+    bool shards;                               /* sequence parallelism over several ranks */
+    cs_sim_group tp;
+} sizes;
+
+static sizes sizes_of(const cs_memory_request *q, const cs_machine *m, int64_t samples)
+{
+    const cs_layout *l = &q->layout;
+    const cs_spec *s = q->spec;
+    double tp = (double)l->tp;
+    sizes z = {.q = q, .m = m, .T = (double)samples * (double)l->seq_length, .H = (double)s->hidden};
+    z.shards = l->sequence_parallel && l->tp > 1;
+    z.R = z.shards ? z.T / tp : z.T;
+    z.heads = (double)(s->n_heads * s->head_dim) / tp;
+    z.kv = (double)(s->n_kv_heads * s->head_dim) / tp;
+    z.ffn = (double)s->ffn / tp;
+    z.up = (double)cs_spec_ffn_rows(s) / tp;
+    z.vocab = (double)(cs_mg_padded_vocab(s->vocab_size, 1, l->tp) / l->tp);
+    z.seen = (double)(l->seq_length + 1) / 2;
+    z.seen = s->window > 0 ? fmin(z.seen, (double)s->window) : z.seen;
+    z.store = (double)cs_dtype_size(q->table->prec.store);
+    z.acc = (double)cs_dtype_size(q->table->prec.acc);
+    z.tp = cs_machine_group(m, l->tp, 1);
+    return z;
+}
+
+static double traffic(const sizes *z, double bytes)
+{
+    return bytes / (z->m->memory_gbs * 1e9);
+}
+
+/* y = x W^T with n entries in W, or its input's gradient: arithmetic or the reading of W, whichever takes longer. */
+static double product(const sizes *z, double n)
+{
+    return fmax(2 * z->T * n / (z->m->gflops * 1e9), traffic(z, n * z->store));
+}
+
+/* The weight's gradient is read and written. */
+static double weight_gradient(const sizes *z, double n)
+{
+    return fmax(2 * z->T * n / (z->m->gflops * 1e9), traffic(z, 2 * n * z->acc));
+}
+
+/* Half of an all-reduce of T rows; with sequence parallelism a gather or a scatter. */
+static double scatter(const sizes *z, double bytes)
+{
+    cs_sim_time t = cs_machine_scatter(z->m, z->tp, bytes);
+    return t.cpu + t.beside;
+}
+
+static double layer_weights(const sizes *z)
+{
+    return z->H * (z->heads + 2 * z->kv) + z->heads * z->H + z->up * z->H + z->ffn * z->H;
+}
+
+/* Norms, residuals, rotation, activation: bytes that pass through memory. */
+static double layer_forward(const sizes *z)
+{
+    double attention = 4 * z->T * z->seen * z->heads / (z->m->attention_gflops * 1e9);
+    double moved = 10 * z->R * z->H + z->T * (2 * (z->heads + z->kv) + z->up + z->ffn);
+    return product(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
+}
+
+static double layer_backward(const sizes *z)
+{
+    double attention = 10 * z->T * z->seen * z->heads / (z->m->attention_gflops * 1e9);
+    double moved = 12 * z->R * z->H + z->T * (2 * (z->heads + z->kv) + 2 * z->up + 2 * z->ffn);
+    return product(z, layer_weights(z)) + weight_gradient(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
+}
+
+static void add_layers(const sizes *z, int64_t n, cs_piece_cost *c)
+{
+    const cs_layout *l = &z->q->layout;
+    double rows = z->T * z->H * z->store, forward = layer_forward(z);
+    double tensor = 4 * scatter(z, rows); /* two all-reduces */
+    int64_t again = l->recompute == CS_RECOMPUTE_UNIFORM ? n : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0;
+    again = again < n ? again : n;
+    c->forward += (double)n * forward;
+    c->tensor_forward += (double)n * tensor;
+    c->backward += (double)n * layer_backward(z) + (double)again * forward;
+    /* Sequence parallelism gathers the two inputs once more for their weights' gradients. */
+    c->tensor_backward += (double)n * (tensor + (z->shards ? 2 * scatter(z, rows) : 0)) + (double)again * tensor;
+}
+
+/* The head's backward is part of its forward: nn/loss.h. */
+static void add_head(const sizes *z, cs_piece_cost *c)
+{
+    double n = z->vocab * z->H, rows = z->T * z->H * z->store;
+    c->forward += 2 * product(z, n) + weight_gradient(z, n) + traffic(z, 4 * z->T * z->vocab * z->acc + 4 * z->R * z->H * z->store);
+    c->tensor_forward += 2 * scatter(z, rows) + 6 * scatter(z, z->T * 8);
+}
+
+static void add_embedding(const sizes *z, cs_piece_cost *c)
+{
+    double rows = z->T * z->H * z->store;
+    c->forward += traffic(z, 2 * z->T * z->H * z->store);
+    c->backward += traffic(z, z->T * z->H * (z->store + 2 * z->acc));
+    c->tensor_forward += (z->shards ? 1 : 2) * scatter(z, rows);
+    c->tensor_backward += z->shards ? scatter(z, rows) : 0;
+}
+
+cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int64_t stage, int64_t chunk, int64_t samples)
+{
+    const cs_layout *l = &q->layout;
+    sizes z = sizes_of(q, m, samples);
+    bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
+    cs_piece_cost c = {.message_bytes = z.T * z.H * z.store / (double)l->tp};
+    add_layers(&z, cs_layout_n_layers(l, stage, chunk), &c);
+    if (first)
+        add_embedding(&z, &c);
+    if (last)
+        add_head(&z, &c);
+    /* A neighbour's message comes in tensor-parallel pieces; without sequence parallelism they are gathered. */
+    double whole = z.shards ? 0 : scatter(&z, z.T * z.H * z.store);
+    c.tensor_forward += first ? 0 : whole;
+    c.tensor_backward += last ? 0 : whole;
+    if (l->zero >= 2 && l->dp > 1) {
+        cs_sim_group dp = cs_machine_group(m, l->dp, l->tp);
+        double n = (double)cs_cost_parameters(q, stage, chunk);
+        cs_sim_time grads = cs_machine_scatter(m, dp, n * z.acc), weights = cs_machine_scatter(m, dp, n * z.store);
+        c.gather_backward = grads;
+        if (l->zero >= 3) {
+            c.gather_forward = weights;
+            c.gather_backward = (cs_sim_time){grads.cpu + weights.cpu, grads.beside + weights.beside};
+        }
+    }
+    return c;
+}
+
+int64_t cs_cost_parameters(const cs_memory_request *q, int64_t stage, int64_t chunk)
+{
+    const cs_layout *l = &q->layout;
+    const cs_spec *s = q->spec;
+    int64_t tp = l->tp, h = s->hidden, heads = s->n_heads * s->head_dim / tp, kv = s->n_kv_heads * s->head_dim / tp, up = cs_spec_ffn_rows(s) / tp;
+    int64_t norm = s->family->norm == CS_NORM_LAYER ? 2 * h : h, vocab = cs_mg_padded_vocab(s->vocab_size, 1, tp) / tp * h;
+    int64_t layer = h * (heads + 2 * kv) + heads * h + up * h + s->ffn / tp * h + 2 * norm + (s->bias_qkv ? heads + 2 * kv : 0) +
+                    (s->bias_out ? h : 0) + (s->bias_mlp ? up + h : 0);
+    int64_t n = layer * cs_layout_n_layers(l, stage, chunk);
+    if (stage == 0 && chunk == 0)
+        n += vocab + (s->family->embed_norm ? norm : 0);
+    if (stage == l->pp - 1 && chunk == l->chunks - 1)
+        n += norm + (!s->tied_head || l->pp > 1 ? vocab : 0);
+    return n;
+}
+
+static double stage_parameters(const cs_memory_request *q, int64_t stage)
+{
+    int64_t n = 0;
+    for (int64_t c = 0; c < q->layout.chunks; c++)
+        n += cs_cost_parameters(q, stage, c);
+    return (double)n;
+}
+
+cs_sim_time cs_cost_reduction(const cs_memory_request *q, const cs_machine *m, int64_t stage, int64_t chunk)
+{
+    const cs_layout *l = &q->layout;
+    if (l->zero >= 2 || l->dp == 1)
+        return (cs_sim_time){0, 0};
+    double bytes = (double)cs_cost_parameters(q, stage, chunk) * (double)cs_dtype_size(q->table->prec.acc), times = l->zero == 0 ? 2 : 1;
+    cs_sim_time t = cs_machine_scatter(m, cs_machine_group(m, l->dp, l->tp), bytes);
+    return (cs_sim_time){times * t.cpu, times * t.beside};
+}
+
+double cs_cost_tied(const cs_memory_request *q, const cs_machine *m)
+{
+    const cs_layout *l = &q->layout;
+    if (!q->spec->tied_head || l->pp == 1)
+        return 0;
+    double bytes = (double)(cs_mg_padded_vocab(q->spec->vocab_size, 1, l->tp) / l->tp * q->spec->hidden) * (double)cs_dtype_size(q->table->prec.acc);
+    cs_sim_time t = cs_machine_message(m, cs_cost_neighbours(l, m, 0, l->pp - 1), bytes);
+    return t.cpu + t.beside;
+}
+
+double cs_cost_optimizer(const cs_memory_request *q, const cs_machine *m, int64_t stage)
+{
+    const cs_layout *l = &q->layout;
+    const cs_precision *p = &q->table->prec;
+    double n = stage_parameters(q, stage), acc = (double)cs_dtype_size(p->acc), own = n / (l->zero >= 1 ? (double)l->dp : 1);
+    double cleared = l->zero >= 2 ? own : n;
+    /* Clear; norm; gradient, master, two moments read, the last three written, and the weight in its own type. */
+    double bytes = cleared * acc + own * (8 * acc + (p->store == p->master ? 0 : (double)cs_dtype_size(p->store)));
+    return bytes / (m->memory_gbs * 1e9);
+}
+
+double cs_cost_spread(const cs_memory_request *q, const cs_machine *m, int64_t stage)
+{
+    const cs_layout *l = &q->layout;
+    if (l->zero == 0 || l->zero == 3 || l->dp == 1)
+        return 0;
+    double bytes = stage_parameters(q, stage) * (double)cs_dtype_size(q->table->prec.store);
+    cs_sim_time t = cs_machine_scatter(m, cs_machine_group(m, l->dp, l->tp), bytes);
+    return t.cpu + t.beside;
+}
+
+bool cs_cost_neighbours(const cs_layout *l, const cs_machine *m, int64_t stage, int64_t other)
+{
+    int64_t ranks = l->tp * l->dp, low = (stage < other ? stage : other) * ranks, high = ((stage > other ? stage : other) + 1) * ranks - 1;
+    return low / m->ranks_per_host == high / m->ranks_per_host;
+}
