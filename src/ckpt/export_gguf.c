@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ckpt/cast.h"
 #include "ckpt/exporter.h"
+#include "ckpt/gguf_rope.h"
 #include "fmt/gguf_write.h"
 #include "text/tok_ggml.h"
 
@@ -247,17 +248,6 @@ static cs_source_row origin(const gguf_writer *g, const plan_row *p, int64_t k)
     return cs_source_qkv_row(g->src, p->row, which, k / D, d);
 }
 
-/* How much slower each pair turns than without scaling, as llama.cpp's rope_freqs say it. */
-static void rope_factors(const cs_spec *s, float *out)
-{
-    const cs_rope_scaling *r = &s->rope_scaling;
-    for (int64_t i = 0; i < s->head_dim / 2; i++) {
-        double turns = (double)r->original_max_pos * pow(s->rope_theta, -2.0 * (double)i / (double)s->head_dim) / (2 * acos(-1.0));
-        double keep = (turns - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
-        out[i] = (float)(turns <= r->low_freq_factor ? r->factor : turns >= r->high_freq_factor ? 1 : 1 / ((1 - keep) / r->factor + keep));
-    }
-}
-
 /* One row in f32, before rounding. */
 static void read_row(const gguf_writer *g, const plan_row *p, int64_t k, int64_t cols, float *out)
 {
@@ -273,7 +263,7 @@ static void read_row(const gguf_writer *g, const plan_row *p, int64_t k, int64_t
 static cs_status write_vector(gguf_writer *g, const plan_row *p, int64_t n, cs_error *err)
 {
     if (p->row < 0)
-        rope_factors(&g->src->spec, g->row);
+        cs_gguf_rope_factors(&g->src->spec, g->row);
     else if (p->order == AS_IS)
         cs_source_read(g->src, p->view, 0, n, CS_F32, g->row);
     for (int64_t k = 0; k < n && p->order != AS_IS; k++)

@@ -1,6 +1,7 @@
 /* Weights of a GGUF file (F32, F16, BF16, Q8_0) as the tensors of a Hugging Face folder: llama.cpp's names, and its order of query and key rows. */
 #include "base/mem.h"
 #include "ckpt/cast.h"
+#include "ckpt/gguf_rope.h"
 #include "ckpt/source.h"
 #include "fmt/gguf_write.h"
 
@@ -144,6 +145,24 @@ static bool has(const cs_gguf *g, const char *name)
     return cs_gguf_find_tensor(g, name) != NULL;
 }
 
+/* Llama 3's scaling as a tensor; the rule behind it is found again. */
+static cs_status read_rope_freqs(cs_spec *s, const cs_gguf *g, cs_error *err)
+{
+    const cs_gguf_tensor *t = cs_gguf_find_tensor(g, "rope_freqs.weight");
+    if (t->type != CS_GGML_F32 || t->ndim != 1 || t->dim[0] != s->head_dim / 2)
+        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: tensor rope_freqs.weight is not F32 [%lld], one number for each pair of a head", g->name,
+                       t->entry, (long long)(s->head_dim / 2));
+    float *factors = cs_malloc(t->bytes);
+    if (!factors)
+        return cs_fail_nomem(err, t->bytes, "rope_freqs.weight");
+    memcpy(factors, t->data, t->bytes);
+    bool found = cs_gguf_rope_solve(s, factors);
+    cs_free(factors);
+    return found ? CS_OK
+                 : cs_fail(err, CS_E_FORMAT, "%s: offset %zu: no factor, high_freq_factor and original_max_position_embeddings of Llama 3's rope "
+                           "scaling give the numbers of tensor rope_freqs.weight; convert the original model", g->name, t->offset);
+}
+
 static cs_status read_rope(cs_spec *s, const cs_gguf *g, const char *arch, cs_error *err)
 {
     const char *type = NULL;
@@ -153,10 +172,7 @@ static cs_status read_rope(cs_spec *s, const cs_gguf *g, const char *arch, cs_er
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
     CS_TRY(cs_gguf_get_str(g, key, &type, &len, err));
     if (has(g, "rope_freqs.weight"))
-        return cs_fail(err, CS_E_FORMAT,
-                       "%s: the tensor rope_freqs.weight scales the rotation (Llama 3); which rule made it is not in the file, so it "
-                       "cannot become a config.json; convert the original model",
-                       g->name);
+        CS_TRY(read_rope_freqs(s, g, err));
     if (!type || (len == 4 && memcmp(type, "none", 4) == 0))
         return CS_OK;
     if (len != 6 || memcmp(type, "linear", 6) != 0)

@@ -82,6 +82,16 @@ expect 0 "GGUF to GGUF" "" "" convert --input "$TMP/s.gguf" --output "$TMP/s2.gg
 result "the same file" "$(cmp "$TMP/s.gguf" "$TMP/s2.gguf" 2>&1)"
 expect 0 "a vocabulary named" "" "" convert --input "$here/data/stories260K.bin" --output "$TMP/s-named" --tokenizer "$TMP/s.gguf"
 result "becomes files" "$("$CSPEED" tokenize --tokenizer-name-or-path "$TMP/s-named" <"$TMP/text.txt" | cmp - "$TMP/ids" 2>&1; ls "$TMP/s-named" | grep gguf)"
+sed 's/"vocab_size": 517/"vocab_size": 512, "head_dim": 16, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,\
+  "high_freq_factor": 4.0, "original_max_position_embeddings": 32}/' "$TMP/llama.json" >"$TMP/llama3.json"
+"$CSPEED" train --quiet --model-config "$TMP/llama3.json" --data-path "$TMP/shk_text_document" --seq-length 16 --train-iters 1 --lr 1e-3 --eval-iters 0 \
+    --threads 1 --save "$TMP/run-llama3" 2>"$TMP/stderr" || cat "$TMP/stderr"
+expect 0 "Llama 3's scaling to GGUF" "" "" convert --input "$TMP/run-llama3" --output "$TMP/l3.gguf" --to gguf --tokenizer "$here/data/tok512.bin"
+expect 0 "and back" "" "" convert --input "$TMP/l3.gguf" --output "$TMP/l3-back"
+result "the same rule" "$(tr -d ' \n' <"$TMP/l3-back/config.json" |
+    grep -qF '"rope_theta":10000.0,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":32}' || cat "$TMP/l3-back/config.json")"
+for f in l3.gguf l3-back; do "$CSPEED" logits --load "$TMP/$f" --ids "1 5 9 300 7 40 41 42" --output "$TMP/$f.npy" 2>"$TMP/stderr" || cat "$TMP/stderr"; done
+result "the same logits" "$(cmp "$TMP/l3.gguf.npy" "$TMP/l3-back.npy" 2>&1)"
 LC_ALL=C sed 's/\(tokenizer.ggml.model.\{12\}\)llama/\1klama/' "$TMP/s.gguf" >"$TMP/k.gguf"
 expect 0 "an unknown kind of vocabulary" "" 'no tokenizer is written: .*k.gguf: .*"klama" is not supported, only llama, t5 and gpt2; name one with --tokenizer' \
     convert --input "$TMP/k.gguf" --output "$TMP/k-hf"
