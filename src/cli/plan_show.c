@@ -37,8 +37,8 @@ static void print_head(const cs_plan *p)
     printf("%s: %lld layers, hidden %lld, heads %lld/%lld, ffn %lld, vocabulary %lld: %lld parameters\n", s->family->name, (long long)s->n_layers,
            (long long)s->hidden, (long long)s->n_heads, (long long)s->n_kv_heads, (long long)s->ffn, (long long)s->vocab_size,
            (long long)p->parameters);
-    printf("%s, %lld ranks = TP %lld x PP %lld x DP %lld", cs_dtype_name(p->table.prec.store), (long long)l->world, (long long)l->tp,
-           (long long)l->pp, (long long)l->dp);
+    printf("%s, %lld %s = TP %lld x PP %lld x DP %lld", cs_dtype_name(p->table.prec.store), (long long)l->world,
+           l->world == 1 ? "rank" : "ranks", (long long)l->tp, (long long)l->pp, (long long)l->dp);
     if (l->inference) {
         printf("; generation of %lld x %lld tokens\n", (long long)l->micro_batch, (long long)l->seq_length);
         return;
@@ -176,7 +176,8 @@ void cs_plan_print_text(const cs_plan *p)
     print_stages(p);
     printf("\nlargest rank: %lld bytes = %.3f GiB, on stage %lld; %lld bytes more are asked for and never touched\n", (long long)most->total,
            gib(most->total), (long long)cs_plan_largest_stage(p), (long long)(most->reserved - most->total));
-    printf("packed weights and work as by kernels %s on %d threads\n", p->request.kernels->name, p->request.threads);
+    printf("packed weights and work as by kernels %s on %d %s\n", p->request.kernels->name, p->request.threads,
+           p->request.threads == 1 ? "thread" : "threads");
     if (l->inference) {
         printf("the weights' file is mapped while it is read and counts as page cache\n");
         return;
