@@ -90,12 +90,22 @@ static double work_swiglu_bwd(const bed *d)
     return 5.0 * (double)(d->T * d->F * store_size(d));
 }
 
-static void run_cross_entropy(bed *d)
+static void run_ce_stats(bed *d)
 {
-    d->k->cross_entropy(d->T, d->V, d->mem[0], d->label, d->row_weight, 1.0, d->loss, d->mem[1], d->V);
+    d->k->ce_stats(d->T, d->V, d->mem[0], d->label, d->row_weight, d->loss, d->loss + d->T, d->loss + 2 * d->T);
 }
 
-static double work_cross_entropy(const bed *d)
+static double work_ce_stats(const bed *d)
+{
+    return (double)(d->T * d->V) * 4;
+}
+
+static void run_ce_grad(bed *d)
+{
+    d->k->ce_grad(d->T, d->V, d->mem[0], d->label, d->row_weight, 1.0, d->loss, d->mem[1], d->V);
+}
+
+static double work_ce_grad(const bed *d)
 {
     return (double)(d->T * d->V) * (double)(4 + store_size(d));
 }
@@ -182,7 +192,7 @@ static bool setup_loss(bed *d)
     take(d, CS_F32, d->T * d->V), take(d, d->k->store, d->T * d->V);
     d->label = take(d, CS_F32, d->T);
     d->row_weight = take(d, CS_F32, d->T);
-    d->loss = take(d, CS_F32, 2 * d->T);
+    d->loss = take(d, CS_F32, 6 * d->T); /* three f64 a row */
     for (int64_t i = 0; d->label && d->row_weight && i < d->T; i++) {
         d->label[i] = (int32_t)(i * 7919 % d->V);
         d->row_weight[i] = 1;
@@ -246,7 +256,7 @@ static const set sets[] = {
     {setup_attn, {{"attention fwd, causal", run_attn, work_attn, ARITHMETIC}, {"attention bwd, causal", run_attn_bwd, work_attn_bwd, ARITHMETIC}}},
     {setup_rows, {{"rmsnorm fwd", run_rmsnorm, work_rmsnorm, COPY}, {"rmsnorm bwd", run_rmsnorm_bwd, work_rmsnorm_bwd, COPY}}},
     {setup_swiglu, {{"swiglu fwd", run_swiglu, work_swiglu, COPY}, {"swiglu bwd", run_swiglu_bwd, work_swiglu_bwd, COPY}}},
-    {setup_loss, {{"cross-entropy with gradient", run_cross_entropy, work_cross_entropy, COPY}}},
+    {setup_loss, {{"cross-entropy statistics", run_ce_stats, work_ce_stats, COPY}, {"cross-entropy gradient", run_ce_grad, work_ce_grad, COPY}}},
     {setup_adamw, {{"adamw", run_adamw, work_adamw, COPY}}},
     {setup_gemv,
      {{"weights x 1 row", run_gemv1, work_gemv, READ},

@@ -73,12 +73,12 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
     m->saved = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->saved);
     if (!m->block || !m->saved)
         return cs_fail_nomem(err, (size_t)s->n_layers * sizeof *m->block, "the layers");
-    m->embed.w = store_of(t, &t->row[CS_ROW_EMBED]);
+    m->embed = (cs_embed){.w = store_of(t, &t->row[CS_ROW_EMBED]), .rows = s->vocab_size};
     for (int64_t l = 0; l < s->n_layers; l++)
         make_block(m, l);
     m->embed_norm = make_norm(m, &t->row[CS_ROW_EMBED_NORM]);
     m->final_norm = make_norm(m, &t->row[CS_ROW_FINAL_NORM]);
-    m->loss.head = make_linear(t, &t->row[s->tied_head ? CS_ROW_EMBED : CS_ROW_HEAD], NULL);
+    m->loss = (cs_loss){.head = make_linear(t, &t->row[s->tied_head ? CS_ROW_EMBED : CS_ROW_HEAD], NULL), .most = s->vocab_size};
     if (s->norm_head) {
         CS_TRY(cs_normhead_init(&m->norm_head, m->loss.head.w, opt->training, m->prec, &m->perm, err));
         m->loss.head.w = &m->norm_head.unit;

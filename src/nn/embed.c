@@ -3,10 +3,10 @@
 
 void cs_embed_forward(const cs_embed *embed, const cs_ctx *ctx, cs_tensor y)
 {
-    ctx->k->embed_fwd(y.rows, y.cols, ctx->batch->tokens, embed->w, y.data);
+    ctx->k->embed_fwd(y.rows, y.cols, embed->rows, embed->first, ctx->batch->tokens, embed->w, y.data);
 }
 
 void cs_embed_backward(const cs_embed *embed, const cs_ctx *ctx, cs_tensor dy)
 {
-    ctx->k->embed_bwd(dy.rows, dy.cols, ctx->batch->tokens, dy.data, embed->dw);
+    ctx->k->embed_bwd(dy.rows, dy.cols, embed->rows, embed->first, ctx->batch->tokens, dy.data, embed->dw);
 }

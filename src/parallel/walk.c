@@ -183,9 +183,10 @@ static void head_forward(walk *w, bool keep)
     tensor(w, keep ? &w->stash : &w->scratch, w->R, w->s->hidden);
     norm_forward(w, keep, w->R);
     gather(w);
-    take(&w->scratch, cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc));
-    take(&w->scratch, cs_walk_mul(rows, 8));
-    w->logits = cs_walk_add(cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc), cs_walk_mul(rows, 8));
+    int64_t logits = cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc), work = cs_walk_mul(rows, (int64_t)cs_loss_row_bytes());
+    take(&w->scratch, logits);
+    take(&w->scratch, work);
+    w->logits = cs_walk_add(logits, work);
     if (keep)
         tensor(w, &w->stash, w->R, w->s->hidden);
     restore(&w->scratch, m);

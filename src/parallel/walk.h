@@ -8,7 +8,7 @@
 typedef struct cs_activations {
     int64_t stash;   /* all slots in flight, each as large as the largest chunk of the stage, and what recomputation fills again */
     int64_t scratch; /* high-water mark, logits included */
-    int64_t logits;  /* of one chunk, with its row losses */
+    int64_t logits;  /* of one chunk, with the statistics of its rows */
     int64_t slack;   /* asked for by the arenas and not used */
 } cs_activations;
 

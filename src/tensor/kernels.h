@@ -108,16 +108,21 @@ typedef struct cs_kernels {
     void (*gelu_bwd)(int64_t T, int64_t F, const void *dh, const void *x, void *dx, void *h);
 
     /* --- embedding and loss ---------------------------------------------------------------------------------------------- */
-    /* y[t] = w[ids[t]]; w S [V,H] */
-    void (*embed_fwd)(int64_t T, int64_t H, const int32_t *ids, const void *w, void *y);
-    /* dw (A) [V,H]: dw[ids[t]] += dy[t], in row order (same bits for any number of threads) */
-    void (*embed_bwd)(int64_t T, int64_t H, const int32_t *ids, const void *dy, void *dw);
-    /* Per row: loss[t] (f64) = weight[t] * (logsumexp(logits[t]) - logits[t][label[t]]); a row with weight 0 has loss 0 and gradient 0
-     * whatever its label. logits (A) [T, V] row stride V. dlogits (S, row stride V; NULL = not wanted) = weight*scale*(softmax - onehot);
-     * it may be the same memory as logits (then row t of dlogits starts where row t of logits starts: stride V of A elements is kept by the
-     * caller passing ldd in S elements). */
-    void (*cross_entropy)(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double scale, double *loss,
-                          void *dlogits, int64_t ldd);
+    /* Rows [first, first+V) of a vocabulary lie here: w S [V,H], dw A [V,H]. A row whose id lies on another rank is skipped.
+     * y[t] = w[ids[t] - first], or zeros. */
+    void (*embed_fwd)(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *w, void *y);
+    /* dw[ids[t] - first] += dy[t], in row order (same bits for any number of threads). */
+    void (*embed_bwd)(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *dy, void *dw);
+    /* Cross-entropy over the V columns that lie here, in two steps, so that the statistics of several ranks can be joined between them.
+     * logits (A) [T, V] row stride V; label[t] counts from the first column here and is outside [0, V) where it lies on another rank; V may be 0.
+     * Statistics, f64 [T]: top[t] = largest logit (-inf for V = 0), sum[t] = sum of exp(logit - top[t]) (0 where top is -inf), picked[t] =
+     * logits[t][label[t]], or 0 where the label is not here. A row of weight 0 is not looked at: top 0, sum 1, picked 0.
+     * Loss of a row: weight * (lse - picked) with lse = top + log(sum). */
+    void (*ce_stats)(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double *top, double *sum, double *picked);
+    /* dlogits (S) = weight * scale * (exp(logit - lse[t]) - onehot(label[t])), onehot only where the label is here; rows of weight 0 give 0.
+     * dlogits may be the same memory as logits: row t then starts where row t of logits starts, with ldd = V elements of A counted in S. */
+    void (*ce_grad)(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double scale, const double *lse,
+                    void *dlogits, int64_t ldd);
 
     /* --- flat vectors ---------------------------------------------------------------------------------------------------- */
     void (*add)(int64_t n, void *y, const void *x);                       /* y += x, both S */

@@ -199,48 +199,61 @@ static void test_gelu(void **state)
     run_check(&t, "gelu");
 }
 
-/* --- embedding: w [N,H]; a repeated and an unused id */
+/* --- embedding: w [N,H] is rows 2.. of a vocabulary; a repeated and an unused id, ids before and behind the rows */
 static void embed_forward(check *t)
 {
-    ref()->embed_fwd(t->T, t->H, t->ids, t->x[0], t->out);
+    ref()->embed_fwd(t->T, t->H, t->N, 2, t->ids, t->x[0], t->out);
 }
 
 static void embed_backward(check *t)
 {
-    ref()->embed_bwd(t->T, t->H, t->ids, t->c, t->dx[0]);
+    ref()->embed_bwd(t->T, t->H, t->N, 2, t->ids, t->c, t->dx[0]);
 }
 
 static void test_embed(void **state)
 {
     (void)state;
-    int32_t ids[] = {4, 0, 4, 1, 4};
-    check t = {.T = 5, .H = 3, .N = 6, .n_in = 1, .n_x = {18}, .n_out = 15, .ids = ids, .forward = embed_forward, .backward = embed_backward};
+    int32_t ids[] = {6, 2, 6, 1, 3, 6, 8};
+    check t = {.T = 7, .H = 3, .N = 6, .n_in = 1, .n_x = {18}, .n_out = 21, .ids = ids, .forward = embed_forward, .backward = embed_backward};
     run_check(&t, "embed");
 }
 
-/* --- cross-entropy: logits [T,H], weights 1, 0, 0.5; c is all ones times the scale, so the kernel's own dlogits are the gradient */
-static const float loss_weight[] = {1, 0, 0.5f};
+/* --- cross-entropy: logits [T,H], weights 1, 0, 0.5, 1; the last label lies on another rank. The kernel has no gradient that comes in, so out is
+ * divided by c: loss_of then is the plain sum of the row losses. */
+static const float loss_weight[] = {1, 0, 0.5f, 1};
+enum { LOSS_ROWS = 4 };
+
+static void row_losses(const check *t, double *lse, double *out)
+{
+    double top[LOSS_ROWS], sum[LOSS_ROWS], picked[LOSS_ROWS];
+    ref()->ce_stats(t->T, t->H, t->x[0], t->ids, loss_weight, top, sum, picked);
+    for (int64_t i = 0; i < t->T; i++) {
+        lse[i] = top[i] + log(sum[i]);
+        out[i] = (double)loss_weight[i] * (lse[i] - picked[i]);
+    }
+}
 
 static void loss_forward(check *t)
 {
-    double d[3 * 17];
-    ref()->cross_entropy(t->T, t->H, t->x[0], t->ids, loss_weight, 1, t->out, d, t->H);
+    double lse[LOSS_ROWS];
+    row_losses(t, lse, t->out);
     for (int64_t i = 0; i < t->n_out; i++)
-        t->out[i] /= t->c[i]; /* loss_of sums out * c: the plain sum of the row losses */
+        t->out[i] /= t->c[i];
 }
 
 static void loss_backward(check *t)
 {
-    double loss[3];
-    ref()->cross_entropy(t->T, t->H, t->x[0], t->ids, loss_weight, 1, loss, t->dx[0], t->H);
+    double lse[LOSS_ROWS], out[LOSS_ROWS];
+    row_losses(t, lse, out);
+    ref()->ce_grad(t->T, t->H, t->x[0], t->ids, loss_weight, 1, lse, t->dx[0], t->H);
 }
 
 static void test_cross_entropy(void **state)
 {
     (void)state;
-    int32_t label[] = {16, -100, 0};
-    check t = {.T = 3, .H = 17, .n_in = 1, .n_x = {51}, .n_out = 3, .ids = label, .forward = loss_forward, .backward = loss_backward};
-    run_check(&t, "cross_entropy");
+    int32_t label[] = {16, -100, 0, 17};
+    check t = {.T = LOSS_ROWS, .H = 17, .n_in = 1, .n_x = {68}, .n_out = LOSS_ROWS, .ids = label, .forward = loss_forward, .backward = loss_backward};
+    run_check(&t, "ce_stats, ce_grad");
 }
 
 /* --- attention: q [T, heads*D], k and v [T, kv_heads*D]; H is the window, N says whether ALiBi is on */

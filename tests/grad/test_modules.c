@@ -20,6 +20,7 @@ static const double STEP = 1e-5;
 typedef struct rig {
     cs_arena scratch, stash, perm;
     cs_batch batch;
+    cs_mesh mesh;
     cs_ctx ctx;
 } rig;
 
@@ -42,11 +43,14 @@ static void rig_init(rig *g)
     cs_arena_init(&g->stash, "stash");
     cs_arena_init(&g->perm, "perm");
     g->batch = (cs_batch){.rows = ROWS, .n_seq = N_SEQ, .seq_start = seq_start, .tokens = tokens, .labels = labels, .weights = weights, .pos = pos};
-    g->ctx = (cs_ctx){.k = cs_kernels_ref(CS_F64), .prec = cs_precision_of(CS_F64), .batch = &g->batch, .scratch = &g->scratch, .stash = &g->stash};
+    assert_int_equal(cs_mesh_init(&g->mesh, cs_comm_self(), 1, 1, 1, NULL), CS_OK);
+    g->ctx = (cs_ctx){.k = cs_kernels_ref(CS_F64), .prec = cs_precision_of(CS_F64), .mesh = &g->mesh, .batch = &g->batch, .scratch = &g->scratch,
+                      .stash = &g->stash};
 }
 
 static void rig_release(rig *g)
 {
+    cs_mesh_release(&g->mesh);
     cs_arena_release(&g->scratch);
     cs_arena_release(&g->stash);
     cs_arena_release(&g->perm);
@@ -281,7 +285,7 @@ static void test_embed(void **state)
     rig_init(&g);
     enum { H = 3 };
     double *w = randoms(&g, "w", VOCAB * H, 0), *dw = zeros(&g, VOCAB * H);
-    embed_case c = {&g, {w, dw}, zeros(&g, ROWS * H), randoms(&g, "r", ROWS * H, 0), H};
+    embed_case c = {&g, {w, dw, VOCAB, 0}, zeros(&g, ROWS * H), randoms(&g, "r", ROWS * H, 0), H};
     cs_embed_backward(&c.embed, &g.ctx, view(c.r, ROWS, H));
     check("embedding", embed_loss, &c, w, dw, VOCAB * H, NULL);
     rig_release(&g);
@@ -310,7 +314,7 @@ static void test_loss(void **state)
     enum { H = 5 };
     double *w = randoms(&g, "w", VOCAB * H, 0), *dw = zeros(&g, VOCAB * H), *dx = zeros(&g, ROWS * H);
     cs_weight head = {.data = w, .dtype = CS_F64, .rows = VOCAB, .cols = H, .ld = H, .version = 1};
-    loss_case c = {&g, {{&head, NULL, dw, NULL}}, randoms(&g, "x", ROWS * H, 0), H};
+    loss_case c = {&g, {{&head, NULL, dw, NULL}, 0, VOCAB}, randoms(&g, "x", ROWS * H, 0), H};
     cs_loss_saved saved;
     double with = cs_loss_forward(&c.loss, &g.ctx, view(c.x, ROWS, H), SCALE, &saved);
     assert_true(with == cs_loss_forward(&c.loss, &g.ctx, view(c.x, ROWS, H), 0, NULL));

@@ -215,6 +215,7 @@ static void gelu_run(const cs_kernels *k, const dims *d, void **p)
         assert_memory_equal(p[1], p[4], (size_t)(d->T * d->H) * cs_dtype_size(k->store));
 }
 
+/* flag: only rows [1, N-1) of the vocabulary lie here; ids before and behind them are skipped. */
 static int embed_arrays(const dims *d, array *a)
 {
     a[0] = (array){.kind = ID, .n = d->T, .range = d->N};
@@ -227,27 +228,36 @@ static int embed_arrays(const dims *d, array *a)
 
 static void embed_run(const cs_kernels *k, const dims *d, void **p)
 {
-    k->embed_fwd(d->T, d->H, p[0], p[1], p[2]);
-    k->embed_bwd(d->T, d->H, p[0], p[3], p[4]);
+    int64_t first = d->flag ? 1 : 0, rows = d->N - 2 * first;
+    size_t skip = (size_t)(first * d->H);
+    k->embed_fwd(d->T, d->H, rows, first, p[0], (char *)p[1] + skip * cs_dtype_size(k->store), p[2]);
+    k->embed_bwd(d->T, d->H, rows, first, p[0], p[3], (char *)p[4] + skip * cs_dtype_size(k->acc));
 }
 
+/* flag: some labels lie on another rank, and so does a part of the sum. */
 static int loss_arrays(const dims *d, array *a)
 {
     a[0] = (array){.kind = LOGIT, .n = d->T * d->H};
-    a[1] = (array){.kind = ID, .n = d->T, .range = d->H};
+    a[1] = (array){.kind = ID, .n = d->T, .range = d->flag ? 2 * d->H : d->H};
     a[2] = (array){.kind = WEIGHT, .n = d->T};
-    a[3] = (array){.kind = F64, .n = d->T, .out = true};
-    a[4] = (array){.kind = STORE, .n = d->T * (d->H + 2), .out = true};
-    return 5;
+    for (int i = 3; i < 6; i++)
+        a[i] = (array){.kind = F64, .n = d->T, .out = true};
+    a[6] = (array){.kind = F64, .n = d->T};
+    a[7] = (array){.kind = STORE, .n = d->T * (d->H + 2), .out = true};
+    return 8;
 }
 
 /* Rows of weight 0 carry a label that must not be looked at. */
 static void loss_run(const cs_kernels *k, const dims *d, void **p)
 {
+    double *top = p[3], *sum = p[4], *lse = p[6];
     for (int64_t t = 0; t < d->T; t++)
         if (((float *)p[2])[t] == 0)
             ((int32_t *)p[1])[t] = -100;
-    k->cross_entropy(d->T, d->H, p[0], p[1], p[2], 0.25, p[3], d->flag ? NULL : p[4], d->H + 2);
+    k->ce_stats(d->T, d->H, p[0], p[1], p[2], top, sum, p[5]);
+    for (int64_t t = 0; t < d->T; t++)
+        lse[t] = top[t] + log(sum[t]) + d->flag;
+    k->ce_grad(d->T, d->H, p[0], p[1], p[2], 0.25, lse, p[7], d->H + 2);
 }
 
 static void test_rows(void **state)
@@ -255,7 +265,7 @@ static void test_rows(void **state)
     (void)state;
     static const op ops[] = {{"rmsnorm_fwd", rmsnorm_fwd_arrays, rmsnorm_fwd_run}, {"rmsnorm_bwd", rmsnorm_bwd_arrays, rmsnorm_bwd_run},
                              {"rope", rope_arrays, rope_run},                      {"swiglu", swiglu_arrays, swiglu_run},
-                             {"embed", embed_arrays, embed_run},                   {"cross_entropy", loss_arrays, loss_run},
+                             {"embed", embed_arrays, embed_run},                   {"ce_stats, ce_grad", loss_arrays, loss_run},
                              {"layernorm_fwd", layernorm_fwd_arrays, layernorm_fwd_run},
                              {"layernorm_bwd", layernorm_bwd_arrays, layernorm_bwd_run},
                              {"gelu", gelu_arrays, gelu_run}};
@@ -375,12 +385,15 @@ static void test_loss_in_place(void **state)
         static double logits[T * V], apart[T * V];
         static const int32_t label[T] = {0, V - 1, 500};
         static const float weight[T] = {1, 0, 0.5f};
-        double loss[T];
+        double top[T], sum[T], picked[T], lse[T];
         int64_t wide = V * (int64_t)(cs_dtype_size(k->acc) / cs_dtype_size(k->store));
         for (int64_t i = 0; i < T * V; i++)
             put(logits, k->acc, i, 8 * cs_rng_uniform(1, 2, (uint64_t)i));
-        k->cross_entropy(T, V, logits, label, weight, 1, loss, apart, wide);
-        k->cross_entropy(T, V, logits, label, weight, 1, loss, logits, wide);
+        k->ce_stats(T, V, logits, label, weight, top, sum, picked);
+        for (int64_t i = 0; i < T; i++)
+            lse[i] = top[i] + log(sum[i]);
+        k->ce_grad(T, V, logits, label, weight, 1, lse, apart, wide);
+        k->ce_grad(T, V, logits, label, weight, 1, lse, logits, wide);
         for (int64_t i = 0; i < T; i++)
             assert_memory_equal((char *)logits + (size_t)(i * wide) * cs_dtype_size(k->store),
                                 (char *)apart + (size_t)(i * wide) * cs_dtype_size(k->store), (size_t)V * cs_dtype_size(k->store));

@@ -29,7 +29,8 @@ void VEC_INSTALL(cs_kernels *table)
     table->gelu_bwd = gelu_bwd;
     table->embed_fwd = embed_fwd;
     table->embed_bwd = embed_bwd;
-    table->cross_entropy = cross_entropy;
+    table->ce_stats = ce_stats;
+    table->ce_grad = ce_grad;
     table->add = add;
     table->acc_add = acc_add;
     table->acc_scale = acc_scale;

@@ -246,21 +246,29 @@ static void gelu_bwd(int64_t T, int64_t F, const void *dh_, const void *x_, void
     }
 }
 
-static void embed_fwd(int64_t T, int64_t H, const int32_t *ids, const void *w, void *y)
+static void embed_fwd(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *w, void *y)
 {
 #pragma omp parallel for schedule(static) if (T * H > SMALL)
-    for (int64_t t = 0; t < T; t++)
-        memcpy((S *)y + t * H, (const S *)w + ids[t] * H, (size_t)H * sizeof(S));
+    for (int64_t t = 0; t < T; t++) {
+        int64_t row = ids[t] - first;
+        if (row >= 0 && row < V)
+            memcpy((S *)y + t * H, (const S *)w + row * H, (size_t)H * sizeof(S));
+        else
+            memset((void *)((S *)y + t * H), 0, (size_t)H * sizeof(S));
+    }
 }
 
 /* Threads own columns, so each element is summed in row order by one thread. */
-static void embed_bwd(int64_t T, int64_t H, const int32_t *ids, const void *dy, void *dw)
+static void embed_bwd(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *dy, void *dw)
 {
 #pragma omp parallel for schedule(static) if (T * H > SMALL)
     for (int64_t c0 = 0; c0 < H; c0 += 2 * COL_CHUNK) {
         int64_t c1 = H - c0 < 2 * COL_CHUNK ? H : c0 + 2 * COL_CHUNK;
         for (int64_t t = 0; t < T; t++) {
-            float *row = (float *)dw + ids[t] * H;
+            int64_t id = ids[t] - first;
+            if (id < 0 || id >= V)
+                continue;
+            float *row = (float *)dw + id * H;
             for (int64_t c = c0; c < c1; c += W)
                 vstore_part(row + c, vload_part(row + c, c1 - c) + lds((const S *)dy + t * H + c, c1 - c), c1 - c);
         }

@@ -245,52 +245,65 @@ static void gelu_bwd(int64_t T, int64_t F, const void *dh_, const void *x_, void
     }
 }
 
-static void embed_fwd(int64_t T, int64_t H, const int32_t *ids, const void *w, void *y)
+static void embed_fwd(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *w, void *y)
 {
 #pragma omp parallel for if (T * H > SMALL)
-    for (int64_t t = 0; t < T; t++)
-        memcpy((S *)y + t * H, (const S *)w + ids[t] * H, (size_t)H * sizeof(S));
+    for (int64_t t = 0; t < T; t++) {
+        int64_t row = ids[t] - first;
+        if (row >= 0 && row < V)
+            memcpy((S *)y + t * H, (const S *)w + row * H, (size_t)H * sizeof(S));
+        else
+            memset((S *)y + t * H, 0, (size_t)H * sizeof(S));
+    }
 }
 
 /* Threads share the columns, so each element is summed in row order by one thread. */
-static void embed_bwd(int64_t T, int64_t H, const int32_t *ids, const void *dy, void *dw)
+static void embed_bwd(int64_t T, int64_t H, int64_t V, int64_t first, const int32_t *ids, const void *dy, void *dw)
 {
 #pragma omp parallel for if (T * H > SMALL)
     for (int64_t c0 = 0; c0 < H; c0 += COL_CHUNK) {
         int64_t c1 = H - c0 < COL_CHUNK ? H : c0 + COL_CHUNK;
         for (int64_t t = 0; t < T; t++) {
-            A *row = (A *)dw + ids[t] * H;
+            int64_t id = ids[t] - first;
+            if (id < 0 || id >= V)
+                continue;
+            A *row = (A *)dw + id * H;
             for (int64_t c = c0; c < c1; c++)
                 row[c] = (A)(row[c] + ld(((const S *)dy)[t * H + c]));
         }
     }
 }
 
-/* One row. dlogits may start where logits starts: element j is read before element j of dlogits is written, and S is never wider than A. */
-static double cross_entropy_row(int64_t V, const A *logits, int32_t label, double weight, double scale, S_alias *dlogits)
-{
-    double max = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < V; j++)
-        max = logits[j] > max ? logits[j] : max;
-    for (int64_t j = 0; j < V; j++)
-        sum += exp(logits[j] - max);
-    double lse = max + log(sum), loss = weight * (lse - logits[label]);
-    for (int64_t j = 0; dlogits != NULL && j < V; j++)
-        dlogits[j] = st(weight * scale * (exp(logits[j] - lse) - (j == label)));
-    return loss;
-}
-
-static void cross_entropy(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double scale, double *loss,
-                          void *dlogits, int64_t ldd)
+static void ce_stats(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double *top, double *sum, double *picked)
 {
 #pragma omp parallel for if (T * V > SMALL)
     for (int64_t t = 0; t < T; t++) {
-        S_alias *d = dlogits == NULL ? NULL : (S_alias *)dlogits + t * ldd;
-        loss[t] = 0;
-        if (weight[t] != 0)
-            loss[t] = cross_entropy_row(V, (const A *)logits + t * V, label[t], weight[t], scale, d);
-        else if (d != NULL)
+        const A *x = (const A *)logits + t * V;
+        bool trained = weight[t] != 0;
+        double max = -INFINITY, total = 0;
+        for (int64_t j = 0; trained && j < V; j++)
+            max = x[j] > max ? x[j] : max;
+        double base = max == -INFINITY ? 0 : max; /* -inf - -inf would be NaN */
+        for (int64_t j = 0; trained && j < V; j++)
+            total += exp(x[j] - base);
+        top[t] = trained ? max : 0;
+        sum[t] = trained ? total : 1;
+        picked[t] = trained && label[t] >= 0 && label[t] < V ? x[label[t]] : 0;
+    }
+}
+
+/* Element j of a row is read before element j of dlogits is written, and S is never wider than A: so they may share memory. */
+static void ce_grad(int64_t T, int64_t V, const void *logits, const int32_t *label, const float *weight, double scale, const double *lse,
+                    void *dlogits, int64_t ldd)
+{
+#pragma omp parallel for if (T * V > SMALL)
+    for (int64_t t = 0; t < T; t++) {
+        const A *x = (const A *)logits + t * V;
+        S_alias *d = (S_alias *)dlogits + t * ldd;
+        if (weight[t] == 0)
             memset((void *)d, 0, (size_t)V * sizeof(S));
+        for (int64_t j = 0; weight[t] != 0 && j < V; j++)
+            d[j] = st((double)weight[t] * scale * (exp(x[j] - lse[t]) - (j == label[t])));
     }
 }
 
@@ -402,7 +415,8 @@ const cs_kernels REF_TABLE = {
     .gelu_bwd = gelu_bwd,
     .embed_fwd = embed_fwd,
     .embed_bwd = embed_bwd,
-    .cross_entropy = cross_entropy,
+    .ce_stats = ce_stats,
+    .ce_grad = ce_grad,
     .add = add,
     .acc_add = acc_add,
     .acc_scale = acc_scale,
