@@ -45,8 +45,8 @@ cs_status cs_spm_merges(const cs_vocab *v, cs_spm_merge **out_create, size_t *n,
     *n = 0;
     for (int32_t id = 0; id < v->n; id++)
         *n += rules_of(v, id, NULL);
-    rule *rules = cs_malloc((*n + 1) * sizeof *rules);
-    *out_create = cs_malloc((*n + 1) * sizeof **out_create);
+    rule *rules = cs_calloc(*n + 1, sizeof *rules);
+    *out_create = cs_calloc(*n + 1, sizeof **out_create);
     if (!rules || !*out_create) {
         cs_free(rules);
         cs_free(*out_create);
