@@ -513,7 +513,7 @@ static void parse_arguments(cs_opt_parse *p, int argc, char **argv)
 }
 
 cs_status cs_options_parse(cs_options *opt, const cs_option_group *groups, size_t n_groups, int argc, char **argv,
-                           cs_arena *perm, cs_error *err)
+                           cs_arena *perm, cs_opt_load *load, cs_error *err)
 {
     size_t count = cs_opt_count(groups, n_groups);
     cs_error found = {0};
@@ -524,7 +524,7 @@ cs_status cs_options_parse(cs_options *opt, const cs_option_group *groups, size_
         return cs_fail_nomem(err, count, "the option table");
     cs_options_defaults(groups, n_groups);
     find_config(&p, argc, argv);
-    cs_status s = opt->config_path ? cs_opt_read_config(&p, opt->config_path) : CS_OK;
+    cs_status s = opt->config_path ? cs_opt_read_config(&p, opt->config_path, load) : CS_OK;
     parse_arguments(&p, argc, argv);
     if (p.nomem || p.ignored.failed)
         s = cs_fail_nomem(&found, (size_t)argc * sizeof(char *), "the command line");

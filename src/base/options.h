@@ -52,11 +52,16 @@ typedef struct cs_options {
     bool help, print_config;
 } cs_options;
 
-/* Sets defaults, reads --config, then argv[0..argc) (without program and command name).
+/* Reads a whole file as JSON, its limits and messages included; *out_create is a jansson tree. CS_E_IO, CS_E_FORMAT, CS_E_NOMEM. (The gate that does
+ * so, fmt/json.h, lies above this folder.) */
+struct json_t;
+typedef cs_status cs_opt_load(const char *path, struct json_t **out_create, cs_error *err);
+
+/* Sets defaults, reads --config through `load` (NULL where no line has it), then argv[0..argc) (without program and command name).
  * `perm` owns all strings made here. An unknown flag names its nearest neighbour. Prints the note about ignored flags to stderr.
  * CS_E_USAGE with one line per mistake; CS_E_IO, CS_E_FORMAT for the --config file. */
 cs_status cs_options_parse(cs_options *opt, const cs_option_group *groups, size_t n_groups, int argc, char **argv,
-                           cs_arena *perm, cs_error *err);
+                           cs_arena *perm, cs_opt_load *load, cs_error *err);
 /* Sets defaults only. */
 void cs_options_defaults(const cs_option_group *groups, size_t n_groups);
 /* Where the value came from: 0 default, 1 --config, 2 command line. */

@@ -1,6 +1,4 @@
-/* Options as JSON: --config FILE.json and --print-config. jansson is used directly, since fmt/ lies above base/: a config file is one flat
- * object, so the gate of fmt/json.h is not needed (size limit, no duplicate keys and line:column come from here). */
-#include "base/io.h"
+/* Options as JSON: --config FILE.json and --print-config. */
 #include "base/options_row.h"
 
 #include <jansson.h>
@@ -8,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CONFIG_LIMIT = 16 << 20 };
 
 void cs_opt_real_text(double x, char *buf, size_t n)
 {
@@ -43,8 +39,9 @@ static void set_list(cs_opt_parse *p, cs_opt_ref ref, const char *shown, const j
     *(cs_strlist *)ref.field = (cs_strlist){0};
     for (size_t i = 0; i < n && !p->nomem; i++) {
         const json_t *item = json_is_array(v) ? json_array_get(v, i) : v;
-        if (!json_is_string(item) && !json_is_number(item)) {
-            cs_fail_also(p->err, CS_E_USAGE, "%s: expected strings or numbers", shown);
+        bool whole = json_is_string(item) && strlen(json_string_value(item)) == json_string_length(item);
+        if (!whole && !json_is_number(item)) {
+            cs_fail_also(p->err, CS_E_USAGE, "%s: expected strings (without NUL) or numbers", shown);
             return;
         }
         const char *text = scalar_text(p, item);
@@ -71,6 +68,8 @@ static void set_value(cs_opt_parse *p, cs_opt_ref ref, const char *shown, const 
         cs_opt_set_int(p, ref, shown, json_integer_value(v));
     } else if (type == CS_OPT_REAL && json_is_number(v)) {
         cs_opt_set_real(p, ref, shown, json_number_value(v));
+    } else if (json_is_string(v) && strlen(json_string_value(v)) != json_string_length(v)) {
+        cs_fail_also(p->err, CS_E_USAGE, "%s: expected a text without NUL", shown);
     } else if (json_is_string(v) || (json_is_number(v) && type == CS_OPT_STR)) {
         const char *text = scalar_text(p, v);
         if (text)
@@ -105,31 +104,21 @@ static void read_pairs(cs_opt_parse *p, json_t *root, const char *path)
     }
 }
 
-cs_status cs_opt_read_config(cs_opt_parse *p, const char *path)
+cs_status cs_opt_read_config(cs_opt_parse *p, const char *path, cs_opt_load *load)
 {
-    uint8_t *data;
-    size_t size;
-    json_error_t why;
+    json_t *root = NULL;
     cs_error first = {0};
-    if (cs_io_read_all(path, CONFIG_LIMIT, &data, &size, &first) != CS_OK) {
-        cs_fail_also(p->err, first.status, "--config: %s", first.msg);
-        return first.status;
-    }
-    int64_t failures = cs_mem_failures(); /* jansson's lexer reports an allocation that failed as a syntax error */
-    json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
-    cs_free(data);
-    if (!root || !json_is_object(root)) {
-        p->nomem = p->nomem || cs_mem_failures() != failures;
-        if (root)
-            cs_fail_also(p->err, CS_E_FORMAT, "--config: %s: expected a JSON object", path);
-        else
-            cs_fail_also(p->err, CS_E_FORMAT, "--config: %s:%d:%d: %s", path, why.line, why.column, why.text);
-        json_decref(root);
-        return p->nomem ? CS_E_NOMEM : CS_E_FORMAT;
-    }
-    read_pairs(p, root, path);
+    cs_status s = load(path, &root, &first);
+    if (s == CS_OK && !json_is_object(root))
+        s = cs_fail(&first, CS_E_FORMAT, "%s: expected a JSON object", path);
+    if (s == CS_OK)
+        read_pairs(p, root, path);
+    else if (s == CS_E_NOMEM)
+        p->nomem = true;
+    else
+        cs_fail_also(p->err, s, "--config: %s", first.msg);
     json_decref(root);
-    return CS_OK;
+    return s;
 }
 
 /* Length of the valid UTF-8 sequence at s, 0 if there is none. */

@@ -42,8 +42,8 @@ void cs_opt_append(cs_opt_parse *p, cs_opt_ref ref, const char *text, bool first
 /* A known flag that has no effect, or that is refused. */
 void cs_opt_ignored(cs_opt_parse *p, const char *shown);
 void cs_opt_refused(cs_opt_parse *p, cs_opt_ref ref, const char *shown);
-/* Reads FILE.json into the rows. Adds its mistakes to p->err; CS_E_IO and CS_E_FORMAT come back at once. */
-cs_status cs_opt_read_config(cs_opt_parse *p, const char *path);
+/* Reads FILE.json into the rows. Adds its mistakes to p->err; what `load` returns comes back at once. */
+cs_status cs_opt_read_config(cs_opt_parse *p, const char *path, cs_opt_load *load);
 /* Shortest decimal text that reads back as the same double. */
 void cs_opt_real_text(double x, char *buf, size_t n);
 

@@ -5,6 +5,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -74,6 +76,11 @@ static cs_status print_config(const cs_options *opt, cs_error *err)
     return s;
 }
 
+static cs_status load_config(const char *path, json_t **out_create, cs_error *err)
+{
+    return cs_json_load(path, CS_LIMIT_CONFIG_BYTES, out_create, err);
+}
+
 static cs_status run_command(const cs_command *command, int argc, char **argv, cs_arena *perm, cs_error *err)
 {
     cs_common common = {0};
@@ -86,7 +93,7 @@ static cs_status run_command(const cs_command *command, int argc, char **argv, c
     for (int i = 2; i < argc; i++)
         if (strcmp(argv[i], "--quiet") == 0)
             cs_log_set(CS_LOG_QUIET);
-    CS_TRY(cs_options_parse(&opt, groups, n, argc - 2, argv + 2, perm, err));
+    CS_TRY(cs_options_parse(&opt, groups, n, argc - 2, argv + 2, perm, load_config, err));
     if (opt.help)
         return cs_help_command(command, err);
     if (opt.print_config)

@@ -6,11 +6,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "fmt/json.h"
+#include "fmt/limits.h"
 #include "train/config.h"
 
 #include <string.h>
 
 enum { MAX_ARGS = 64 };
+
+static cs_status load_config(const char *path, json_t **out_create, cs_error *err)
+{
+    return cs_json_load(path, CS_LIMIT_CONFIG_BYTES, out_create, err);
+}
 
 /* Parses; on CS_OK the effective options go to *out. */
 static cs_status run(int argc, char **argv, cs_str *out, cs_error *err)
@@ -21,7 +28,7 @@ static cs_status run(int argc, char **argv, cs_str *out, cs_error *err)
     cs_arena perm;
     cs_arena_init(&perm, "options");
     size_t n = cs_train_option_groups(&cfg, groups);
-    cs_status s = cs_options_parse(&opt, groups, n, argc, argv, &perm, err);
+    cs_status s = cs_options_parse(&opt, groups, n, argc, argv, &perm, load_config, err);
     if (s == CS_OK) {
         cs_lr_schedule schedule;
         cs_ramp ramp;

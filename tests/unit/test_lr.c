@@ -63,7 +63,7 @@ static void parse(cs_lr_options *o, cs_arena *arena, int argc, char **argv)
     const cs_option_group group = {"Learning rate", cs_lr_option_rows, cs_lr_n_option_rows, o};
     cs_options options;
     cs_error err = {0};
-    if (cs_options_parse(&options, &group, 1, argc, argv, arena, &err) != CS_OK)
+    if (cs_options_parse(&options, &group, 1, argc, argv, arena, NULL, &err) != CS_OK)
         fail_msg("%s", err.msg);
 }
 

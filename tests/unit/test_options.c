@@ -2,6 +2,8 @@
 #include "base/io.h"
 #include "base/options.h"
 #include "base/str.h"
+#include "fmt/json.h"
+#include "fmt/limits.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -44,6 +46,11 @@ typedef struct fixture {
     cs_error err;
 } fixture;
 
+static cs_status load_config(const char *path, json_t **out_create, cs_error *err)
+{
+    return cs_json_load(path, CS_LIMIT_CONFIG_BYTES, out_create, err);
+}
+
 static cs_status parse(fixture *f, const char *line)
 {
     char *argv[32], *copy;
@@ -54,7 +61,7 @@ static cs_status parse(fixture *f, const char *line)
     copy = cs_arena_strdup(&f->perm, line);
     for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
         argv[argc++] = w;
-    return cs_options_parse(&f->opt, &f->group, 1, argc, argv, &f->perm, &f->err);
+    return cs_options_parse(&f->opt, &f->group, 1, argc, argv, &f->perm, load_config, &f->err);
 }
 
 static void done(fixture *f)
@@ -239,6 +246,34 @@ static void test_json_round_trip(void **state)
     done(&g);
 }
 
+/* The file goes through the gate of all JSON: depth, exact integers, UTF-8, no repeated key. */
+static void config_gate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } rows[] = {{"{\"count\": 1, \"count\": 2}", ":1:"},          {"{\"count\": 99999999999999999999}", ":1:"}, {"{\"rate\": NaN}", ":1:10: expected"},
+                {"{\"path\": \"a\xff\"}", ":1:"},                {"{\"path\": \"a\\u0000b\"}", "without NUL"}, {"[1]", "expected a JSON object"},
+                {"{\"count\": 1} x", ":1:"},                      {"", ":1:1: expected a JSON value"}};
+    char path[] = "/tmp/cs_test_config_XXXXXX", line[80], deep[2100];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(line, sizeof line, "--config %s", path);
+    for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
+        fixture f;
+        bool last = i == sizeof rows / sizeof *rows;
+        memset(deep, '[', sizeof deep - 1);
+        deep[sizeof deep - 1] = '\0';
+        write_config(path, last ? deep : rows[i].text);
+        cs_status s = parse(&f, line);
+        if (s == CS_OK || !strstr(f.err.msg, last ? "64" : rows[i].message))
+            fail_msg("row %zu: status %d, \"%s\"", i, (int)s, f.err.msg);
+        done(&f);
+    }
+    unlink(path);
+}
+
 static void test_nearest(void **state)
 {
     (void)state;
@@ -255,7 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_forms),           cmocka_unit_test(test_mistakes), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_config_file), cmocka_unit_test(test_json_round_trip), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_config_file), cmocka_unit_test(test_json_round_trip), cmocka_unit_test(config_gate), cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
