@@ -28,26 +28,44 @@ void cs_manifest_release(cs_manifest *m)
     *m = (cs_manifest){0};
 }
 
+/* The slot of a name: where it is, or the free one where it would be. */
+static size_t slot_of(const cs_manifest *m, const char *name)
+{
+    size_t mask = 2 * m->cap - 1, at = (size_t)XXH3_64bits(name, strlen(name)) & mask;
+    while (m->slot[at] != 0 && strcmp(m->file[m->slot[at] - 1].name, name) != 0)
+        at = (at + 1) & mask;
+    return at;
+}
+
+const cs_manifest_file *cs_manifest_find(const cs_manifest *m, const char *name)
+{
+    size_t at = m->cap > 0 ? slot_of(m, name) : 0;
+    return m->cap > 0 && m->slot[at] != 0 ? &m->file[m->slot[at] - 1] : NULL;
+}
+
 static cs_status grow(cs_manifest *m, cs_error *err)
 {
     if (m->n_files < m->cap)
         return CS_OK;
     size_t cap = m->cap ? m->cap * 2 : 16;
     cs_manifest_file *more = cs_arena_calloc(&m->arena, cap, sizeof *more);
-    if (!more)
+    uint32_t *slot = cs_arena_calloc(&m->arena, 2 * cap, sizeof *slot);
+    if (!more || !slot)
         return cs_fail_nomem(err, cap * sizeof *more, "the manifest");
     if (m->n_files > 0)
         memcpy(more, m->file, m->n_files * sizeof *more);
     m->file = more;
+    m->slot = slot;
     m->cap = cap;
+    for (size_t i = 0; i < m->n_files; i++)
+        m->slot[slot_of(m, m->file[i].name)] = (uint32_t)i + 1;
     return CS_OK;
 }
 
 cs_status cs_manifest_add(cs_manifest *m, const char *name, const cs_st_plan *plan, const cs_st_file *plan_file, cs_error *err)
 {
-    for (size_t i = 0; i < m->n_files; i++)
-        if (strcmp(m->file[i].name, name) == 0)
-            return CS_OK;
+    if (cs_manifest_find(m, name))
+        return CS_OK;
     CS_TRY(grow(m, err));
     cs_manifest_file *f = &m->file[m->n_files];
     *f = (cs_manifest_file){.name = cs_arena_strdup(&m->arena, name)};
@@ -66,6 +84,7 @@ cs_status cs_manifest_add(cs_manifest *m, const char *name, const cs_st_plan *pl
                 return cs_fail_nomem(err, strlen(e->name), "the manifest");
         }
     }
+    m->slot[slot_of(m, f->name)] = (uint32_t)m->n_files + 1;
     m->n_files++;
     return CS_OK;
 }

@@ -28,11 +28,14 @@ typedef struct cs_manifest {
     const char *run_id, *tokenizer_hash; /* NULL = not given */
     cs_manifest_file *file;
     size_t n_files, cap;
+    uint32_t *slot; /* [2 * cap] by the hash of the name: number of the file + 1; 0 = free */
     cs_arena arena; /* owns everything above */
 } cs_manifest;
 
 void cs_manifest_init(cs_manifest *m, int64_t iteration);
 void cs_manifest_release(cs_manifest *m);
+/* NULL when the name is not listed. */
+const cs_manifest_file *cs_manifest_find(const cs_manifest *m, const char *name);
 /* Adds a file to be hashed later; `plan_file` gives the tensors of a safetensors file (else plan and plan_file NULL). A name that is there
  * already is ignored. CS_E_NOMEM. */
 cs_status cs_manifest_add(cs_manifest *m, const char *name, const cs_st_plan *plan, const cs_st_file *plan_file, cs_error *err);

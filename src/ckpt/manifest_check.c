@@ -81,9 +81,7 @@ static cs_status check_extra(const cs_manifest *m, const char *dir, const char *
     for (size_t i = 0; s == CS_OK && i < n; i++) {
         const char *dot = strstr(names[i], ".safetensors");
         bool listed = !dot || snprintf(full, sizeof full, "%s%s", *sub == '.' ? "" : "trainer/", names[i]) >= (int)sizeof full;
-        for (size_t k = 0; !listed && k < m->n_files; k++)
-            listed = strcmp(m->file[k].name, full) == 0;
-        if (!listed)
+        if (!listed && !cs_manifest_find(m, full))
             s = cs_fail(err, CS_E_CKPT, "%s/%s: not in the manifest of this checkpoint; remove it or use another checkpoint", path, names[i]);
     }
     cs_io_list_free(names, n);
