@@ -51,7 +51,9 @@ cs_status cs_spm_merges(const cs_vocab *v, cs_spm_merge **out_create, size_t *n,
         cs_free(rules);
         cs_free(*out_create);
         *out_create = NULL;
-        return cs_fail_nomem(err, *n * sizeof *rules, "merge rules");
+        at = *n;
+        *n = 0;
+        return cs_fail_nomem(err, at * sizeof *rules, "merge rules");
     }
     for (int32_t id = 0; id < v->n; id++)
         at += rules_of(v, id, rules + at);

@@ -10,7 +10,7 @@ typedef struct cs_spm_merge {
 } cs_spm_merge;
 
 /* Every way of making a normal piece from two, best score first, of equal scores the longer left part first, which is the one further left where two
- * overlap. *out_create is cs_malloc'ed, *n long. CS_E_NOMEM. */
+ * overlap. *out_create is cs_malloc'ed, *n long. CS_E_NOMEM: NULL and 0. */
 cs_status cs_spm_merges(const cs_vocab *v, cs_spm_merge **out_create, size_t *n, cs_error *err);
 
 #endif

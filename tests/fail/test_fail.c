@@ -419,6 +419,7 @@ static const row rows[] = {
      .old = "in/empty"},
     {.name = "convert from megatron", .command = "convert --quiet --input in/mg --output out/hf", .old = "in/empty"},
     {.name = "convert to gguf", .command = "convert --quiet --input in/hf --output out/m.gguf --to gguf --dtype q8_0", .old = "in/empty"},
+    {.name = "convert from gguf, its own tokenizer", .command = "convert --quiet --input in/m.gguf --output out/hf", .old = "in/empty"},
     {.name = "convert from gguf", .command = "convert --quiet --input in/m.gguf --tokenizer in/tok512.bin --output out/hf", .old = "in/empty"},
     {.name = "tokenize", .command = "tokenize --tokenizer in/tok512.bin <"},
     {.name = "tokenize json pieces", .command = "tokenize --tokenizer in/tok_tiny.json --pieces --jsonl <"},
