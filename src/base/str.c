@@ -114,17 +114,19 @@ bool cs_str_ends_with(const char *text, const char *tail)
     return n >= m && strcmp(text + n - m, tail) == 0;
 }
 
-void cs_ids_push(cs_ids *v, int32_t id)
+bool cs_ids_reserve(cs_ids *v, size_t n)
 {
-    cs_ids_append(v, &id, 1);
+    void *p = v->data;
+    if (!grow(&p, v->len, &v->cap, n, sizeof *v->data, &v->failed))
+        return false;
+    v->data = p;
+    return true;
 }
 
 void cs_ids_append(cs_ids *v, const int32_t *ids, size_t n)
 {
-    void *p = v->data;
-    if (!grow(&p, v->len, &v->cap, n, sizeof *v->data, &v->failed))
+    if (!cs_ids_reserve(v, n))
         return;
-    v->data = p;
     if (n > 0)
         memcpy(v->data + v->len, ids, n * sizeof *ids);
     v->len += n;

@@ -33,8 +33,16 @@ typedef struct cs_ids {
     bool failed;
 } cs_ids;
 
-void cs_ids_push(cs_ids *v, int32_t id);
 void cs_ids_append(cs_ids *v, const int32_t *ids, size_t n);
+static inline void cs_ids_push(cs_ids *v, int32_t id)
+{
+    if (v->len < v->cap && !v->failed)
+        v->data[v->len++] = id;
+    else
+        cs_ids_append(v, &id, 1);
+}
+/* Room for n more ids that the caller writes at data[len] and then counts in len; false when out of memory (`failed` is set). */
+bool cs_ids_reserve(cs_ids *v, size_t n);
 void cs_ids_clear(cs_ids *v);
 void cs_ids_release(cs_ids *v);
 cs_status cs_ids_check(const cs_ids *v, cs_error *err);

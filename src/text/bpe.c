@@ -281,6 +281,8 @@ static void encode_text(const cs_bpe *b, cs_bpe_work *w, const char *text, size_
     size_t from = 0;
     for (size_t i = 0, n; b->user && i < len; i += n) {
         int32_t id;
+        if (!b->user->inside && (i = cs_trie_next(b->user, text, len, i)) == len)
+            break;
         size_t used = cs_trie_longest(b->user, text + i, len - i, &id);
         n = used ? used : cs_utf8_decode((const uint8_t *)text + i, len - i, NULL);
         n = n ? n : 1;

@@ -15,15 +15,6 @@ typedef struct encode_run {
     cs_error *err;
 } encode_run;
 
-/* The code point that ends at text[0..n) with its length, 0 = none. */
-static size_t cp_before(const char *text, size_t n, uint32_t *cp)
-{
-    size_t k = 1;
-    while (k < n && k < 4 && ((uint8_t)text[n - k] & 0xc0) == 0x80)
-        k++;
-    return n > 0 && cs_utf8_decode((const uint8_t *)text + n - k, k, cp) == k ? k : 0;
-}
-
 static size_t cp_at(cs_view v, size_t i, uint32_t *cp)
 {
     return i < v.len ? cs_utf8_decode((const uint8_t *)v.text + i, v.len - i, cp) : 0;
@@ -48,7 +39,7 @@ static int32_t blanks_behind(cs_view v)
 {
     int32_t count = 0;
     uint32_t cp;
-    for (size_t end = v.len, n; (n = cp_before(v.text, end, &cp)) > 0 && is_blank(cp); end -= n)
+    for (size_t end = v.len, n; (n = cs_utf8_last((const uint8_t *)v.text, end, &cp)) > 0 && is_blank(cp); end -= n)
         count++;
     return count;
 }
@@ -135,7 +126,7 @@ static cs_status encode_word(void *context, cs_view word, cs_error *err)
 static bool is_single_word(cs_view v, size_t begin, size_t end)
 {
     uint32_t cp;
-    return !(cp_before(v.text, begin, &cp) > 0 && cs_uni_is_word(cp)) && !(cp_at(v, end, &cp) > 0 && cs_uni_is_word(cp));
+    return !(cs_utf8_last((const uint8_t *)v.text, begin, &cp) > 0 && cs_uni_is_word(cp)) && !(cp_at(v, end, &cp) > 0 && cs_uni_is_word(cp));
 }
 
 typedef cs_status segment_fn(encode_run *r, cs_view v, bool first);
@@ -153,7 +144,7 @@ static void put_added(encode_run *r, const cs_added *a, cs_view v)
 static cs_status split_added(encode_run *r, const cs_trie *trie, cs_view v, bool first, segment_fn *fn)
 {
     size_t done = 0, n;
-    for (size_t i = 0; i < v.len; i += n) {
+    for (size_t i = 0; (i = cs_trie_next(trie, v.text, v.len, i)) < v.len; i += n) {
         int32_t index;
         uint32_t cp;
         n = cs_trie_longest(trie, v.text + i, v.len - i, &index);
@@ -165,7 +156,7 @@ static cs_status split_added(encode_run *r, const cs_trie *trie, cs_view v, bool
         size_t begin = i, end = i + n, k;
         if ((a->special && !r->parse_special) || (a->single_word && !is_single_word(v, begin, end)))
             continue;
-        while (a->lstrip && begin > done && (k = cp_before(v.text, begin, &cp)) > 0 && cs_uni_is_space(cp))
+        while (a->lstrip && begin > done && (k = cs_utf8_last((const uint8_t *)v.text, begin, &cp)) > 0 && cs_uni_is_space(cp))
             begin -= k;
         while (a->rstrip && (k = cp_at(v, end, &cp)) > 0 && cs_uni_is_space(cp))
             end += k;
@@ -248,7 +239,7 @@ static size_t step_right(const char *text, size_t len, size_t at)
 static size_t step_left(const char *text, size_t at)
 {
     uint32_t cp;
-    size_t n = cp_before(text, at, &cp);
+    size_t n = cs_utf8_last((const uint8_t *)text, at, &cp);
     return at - (n ? n : 1);
 }
 

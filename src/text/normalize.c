@@ -57,6 +57,8 @@ static void close_ranges(cs_mapped *out, uint32_t end)
 
 void cs_norm_spm_finish(cs_norm_spm *s)
 {
+    for (int c = 0; c < 256; c++)
+        s->free[c] = !(s->user && s->user->first[c]) && !cs_charsmap_begins(&s->map, (char[]){(char)c}, 1);
     for (int c = 0; c < 128; c++) {
         const char *to;
         char text[2] = {(char)c};
@@ -69,10 +71,15 @@ void cs_norm_spm_finish(cs_norm_spm *s)
 }
 
 /* Bytes of the code point that text[0..n) begins with when no rule changes it, else 0. */
-static size_t unchanged(const cs_norm_spm *s, const char *text, size_t n)
+static inline size_t unchanged(const cs_norm_spm *s, const char *text, size_t n)
 {
+    uint8_t c = (uint8_t)text[0];
     const char *to;
-    if ((s->user && s->user->first[(uint8_t)*text]) || cs_charsmap_match(&s->map, text, n, &to) > 0)
+    if (c < 0x80 && (s->free[c] || (s->plain[c] && n > 1 && !(text[1] & 0x80))))
+        return 1;
+    if (s->free[c] && n >= 3 && cs_utf8_three((const uint8_t *)text))
+        return 3;
+    if ((s->user && s->user->first[c]) || cs_charsmap_match(&s->map, text, n, &to) > 0)
         return 0;
     return cs_utf8_decode((const uint8_t *)text, n, NULL);
 }
@@ -83,23 +90,19 @@ static size_t put_plain(const cs_norm_spm *s, cs_bytes space, const char *text, 
     char buffer[512];
     size_t i = 0, filled = 0;
     bool after = *after_space;
-    while (i < n) {
-        uint8_t c = (uint8_t)text[i];
-        bool plain = c < 0x80 && s->plain[c] && i + 1 < n && !(text[i + 1] & 0x80);
-        size_t used = plain ? 1 : unchanged(s, text + i, n - i);
-        if (used == 0)
-            break;
-        if (c == ' ') {
+    for (size_t used; i < n && (used = unchanged(s, text + i, n - i)) > 0; i += used) {
+        if (text[i] == ' ') {
             memcpy(buffer + filled, space.text, 3);
             filled += after ? 0 : space.len;
             after = s->remove_extra;
-        } else {
-            buffer[filled++] = (char)c;
-            for (size_t k = 1; k < used; k++)
-                buffer[filled++] = text[i + k];
+        } else { /* four bytes at once where there are as many; the next code point goes over what is too much */
+            if (n - i >= 4)
+                memcpy(buffer + filled, text + i, 4);
+            else
+                memcpy(buffer + filled, text + i, used);
+            filled += used;
             after = false;
         }
-        i += used;
         if (filled > sizeof buffer - 4) {
             cs_mapped_put(out, buffer, filled, (cs_span){0, 0});
             filled = 0;
@@ -231,22 +234,13 @@ static cs_status replace_regex(const cs_norm_step *step, cs_norm_work *w, cs_vie
     return CS_OK;
 }
 
-/* Bytes of the code point that ends at text[0..n), and itself. */
-static size_t last_cp(const char *text, size_t n, uint32_t *cp)
-{
-    size_t k = 1;
-    while (k < n && k < 4 && ((uint8_t)text[n - k] & 0xc0) == 0x80)
-        k++;
-    return cs_utf8_decode((const uint8_t *)text + n - k, k, cp) == k ? k : 0;
-}
-
 static void strip(const cs_norm_step *step, cs_view in, cs_mapped *out)
 {
     size_t begin = 0, end = in.len, n;
     uint32_t cp;
     while (step->left && begin < end && (n = cs_utf8_decode((const uint8_t *)in.text + begin, end - begin, &cp)) > 0 && cs_uni_is_space(cp))
         begin += n;
-    while (step->right && end > begin && (n = last_cp(in.text, end, &cp)) > 0 && cs_uni_is_space(cp))
+    while (step->right && end > begin && (n = cs_utf8_last((const uint8_t *)in.text, end, &cp)) > 0 && cs_uni_is_space(cp))
         end -= n;
     cs_mapped_copy(out, cs_view_part(in, begin, end - begin));
 }

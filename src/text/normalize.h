@@ -35,6 +35,7 @@ typedef struct cs_norm_spm {
     bool dummy_prefix, remove_extra, escape, suffix;
     bool first_only;     /* the prefix goes only to a segment at the start of the text */
     bool plain[128];     /* ASCII that stays as it is in front of any ASCII (a space: as any space does); see cs_norm_spm_finish */
+    bool free[256];      /* no rule is about text that begins with this byte */
 } cs_norm_spm;
 
 typedef struct cs_norm_step {
@@ -54,7 +55,7 @@ typedef struct cs_normalizer {
     size_t n_steps;
 } cs_normalizer;
 
-/* Fills `plain`; call when the rest is complete. Without it the result is the same, later. */
+/* Fills `plain` and `free`; call when the rest is complete. Without it the result is the same, later. */
 void cs_norm_spm_finish(cs_norm_spm *s);
 
 /* One code point of a new text: 0 replaces one old code point, k > 0 is put in, k < 0 replaces 1 - k. */

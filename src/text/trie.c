@@ -2,8 +2,6 @@
  * few blocks of units are searched for free ones, so that time stays linear. */
 #include "text/trie.h"
 
-#include <string.h>
-
 enum { BLOCK = 256, OPEN_BLOCKS = 16, NO_LABEL = 256, MAX_UNITS = 1 << 23, SMALL = 24 };
 
 /* Entries [lo, hi), equal in their first `depth` bytes, are below `node`. */
@@ -189,6 +187,11 @@ cs_status cs_trie_init(cs_trie *t, cs_arena *arena, cs_trie_entry *entries, size
     *t = (cs_trie){0};
     for (size_t i = 0; i < n; i++)
         t->first[(uint8_t)entries[i].text[0]] = true;
+    for (int c = 0x80; c < 0xc0; c++)
+        t->inside |= t->first[c];
+    t->only_first = n > 0 ? (uint8_t)entries[0].text[0] : -1;
+    for (size_t i = 1; i < n && t->only_first >= 0; i++)
+        t->only_first = (uint8_t)entries[i].text[0] == t->only_first ? t->only_first : -1;
     cs_status status = run(&s, n);
     cs_trie_unit *units = status == CS_OK ? cs_arena_calloc(arena, s.n_units, sizeof *units) : NULL;
     if (status == CS_OK && !units)

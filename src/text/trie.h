@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 typedef struct cs_trie_unit {
     uint32_t link; /* base << 9 | label; label 256 = nothing is here */
     int32_t value; /* -1 = no string ends here */
@@ -14,6 +16,8 @@ typedef struct cs_trie_unit {
 typedef struct cs_trie {
     cs_trie_unit *units;       /* a multiple of 256 of them; unit 0 is the root */
     bool first[256];           /* some string begins with this byte */
+    bool inside;               /* some string begins with a byte that only goes on a code point */
+    int only_first;            /* the byte that all strings begin with, -1 = there is no such byte */
     uint32_t blank;            /* the node of the first two bytes of U+2581, 0 = none */
 } cs_trie;
 
@@ -43,6 +47,18 @@ static inline uint32_t cs_trie_start(const cs_trie *t, const uint8_t *text, size
     bool blank = n >= 3 && text[0] == 0xe2 && text[1] == 0x96 && text[2] == 0x81;
     *i = blank && t->blank ? 2 : 0;
     return *i ? t->blank : 0;
+}
+
+/* The first place in text[at..n) at which a string may begin, n = there is none. */
+static inline size_t cs_trie_next(const cs_trie *t, const char *text, size_t n, size_t at)
+{
+    if (t->only_first >= 0) {
+        const char *hit = at < n ? memchr(text + at, t->only_first, n - at) : NULL;
+        return hit ? (size_t)(hit - text) : n;
+    }
+    while (at < n && !t->first[(uint8_t)text[at]])
+        at++;
+    return at;
 }
 
 /* Longest string that text[0..n) begins with: its length (0 = none), *value its value. */

@@ -42,6 +42,14 @@ size_t cs_utf8_decode(const uint8_t *p, size_t n, uint32_t *cp)
     return want;
 }
 
+size_t cs_utf8_last(const uint8_t *p, size_t n, uint32_t *cp)
+{
+    size_t k = 1;
+    while (k < n && k < 4 && (p[n - k] & 0xc0) == 0x80)
+        k++;
+    return n > 0 && cs_utf8_decode(p + n - k, k, cp) == k ? k : 0;
+}
+
 size_t cs_utf8_bad_length(const uint8_t *p, size_t n)
 {
     size_t want;
