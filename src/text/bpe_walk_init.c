@@ -134,6 +134,7 @@ static cs_status make_rules(build *s)
         cs_bytes l = s->texts[r.left], m = s->texts[r.right], t = s->texts[r.id];
         if (l.len == 0 || m.len == 0)
             continue; /* no text leads to that side */
+        s->impossible |= !b->byte_level && cs_utf8_valid_prefix((const uint8_t *)t.text, t.len) < t.len; /* borders are between code points */
         s->impossible |= t.len != l.len + m.len || memcmp(t.text, l.text, l.len) != 0 || memcmp(t.text + l.len, m.text, m.len) != 0;
         CS_TRY(add_rule(s, r));
     }
@@ -159,10 +160,10 @@ static cs_status sort_rules(build *s)
     return CS_OK;
 }
 
-static void set_token(build *s, int32_t id, cs_bpe_token t)
+static void set_token(build *s, int32_t id, cs_bpe_tree tree, bool odd)
 {
-    t.len = (uint32_t)s->texts[id].len;
-    s->k->tokens[id] = t;
+    s->k->tokens[id] = (cs_bpe_token){(uint32_t)s->texts[id].len & INT32_MAX, odd, -1};
+    s->k->trees[id] = tree;
 }
 
 /* What a text is made of before any merge. */
@@ -174,23 +175,22 @@ static void add_symbols(build *s)
         bool symbol = t.len > 0 && (b->byte_level ? b->byte_symbol[(uint8_t)*t.text] == i && t.len == 1
                                                   : cs_utf8_decode((const uint8_t *)t.text, t.len, NULL) == t.len);
         if (symbol)
-            set_token(s, i, (cs_bpe_token){.left = -1, .right = -1, .shorter = -1, .first = (uint32_t)i * 0x85ebca77u,
-                                           .last = (uint32_t)i * 0x9e3779b1u});
+            set_token(s, i, (cs_bpe_tree){0, -1, -1}, false);
     }
 }
 
 /* A rule makes a token when it is the last merge in what BPE makes of the token's own text. Of odd ones the queue is asked. */
 static void apply_rule(build *s, const rule *r, bool odd)
 {
-    cs_bpe_token *t = s->k->tokens, *l = &t[r->left], *m = &t[r->right];
+    const cs_bpe_token *t = s->k->tokens, *l = &t[r->left], *m = &t[r->right];
+    uint32_t order = r->rank + 1;
     if (l->len == 0 || m->len == 0 || t[r->id].len > 0)
         return;
-    if (odd != (l->odd || m->odd || r->rank + 1 <= l->order || r->rank + 1 <= m->order))
+    if (odd != (l->odd || m->odd || order <= s->k->trees[r->left].order || order <= s->k->trees[r->right].order))
         return;
     cs_bytes text = s->texts[r->id];
     if (odd ? cs_bpe_gives(s->b, &s->work, text.text, text.len, &r->id, 1) : !cs_bpe_crosses(s->b, r->left, r->right, false))
-        set_token(s, r->id, (cs_bpe_token){.order = r->rank + 1, .left = r->left, .right = r->right, .shorter = -1, .first = l->first,
-                                           .last = m->last, .odd = odd});
+        set_token(s, r->id, (cs_bpe_tree){order, r->left, r->right}, odd);
 }
 
 /* Rules of results of equal length do not depend on each other: first those that are not odd, which most texts have one of. */
@@ -235,11 +235,53 @@ static cs_status mark_borders(build *s)
     if (!s->k->borders)
         return cs_fail_nomem(s->err, (size_t)1 << (bits - 3), "a vocabulary");
     for (size_t i = 0; i < s->n_rules; i++) {
-        const cs_bpe_token *l = &s->k->tokens[s->rules[i].left], *m = &s->k->tokens[s->rules[i].right];
-        uint32_t bit = (l->last + m->first) >> s->k->border_shift;
-        if (l->len > 0 && m->len > 0)
-            s->k->borders[bit >> 6] |= (uint64_t)1 << (bit & 63);
+        cs_bytes joined = s->texts[s->rules[i].id];
+        size_t left = s->k->tokens[s->rules[i].left].len;
+        if (left == 0 || s->k->tokens[s->rules[i].right].len == 0)
+            continue;
+        uint32_t bit = cs_bpe_border_bit(s->b, s->k->border_shift, joined.text, left, joined.len);
+        s->k->borders[bit >> 6] |= (uint64_t)1 << (bit & 63);
     }
+    return CS_OK;
+}
+
+/* The code point of a text that is just one of three bytes, else 0. */
+static uint32_t three(cs_bytes t)
+{
+    return t.len == 3 ? cs_utf8_three((const uint8_t *)t.text) : 0;
+}
+
+/* The row of a code point by steps through the trie. */
+static cs_bpe_start make_start(const cs_trie *trie, uint32_t cp)
+{
+    cs_bpe_start row = {.id = -1};
+    uint8_t text[4];
+    uint32_t node = 0;
+    for (uint32_t i = 0, n = (uint32_t)cs_utf8_encode(cp, text); i < n && (node = cs_trie_step(trie, node, text[i])) != 0; i++)
+        if (trie->units[node].value >= 0)
+            row = (cs_bpe_start){.len = i + 1, .id = trie->units[node].value};
+    row.base = node != 0 ? trie->units[node].link >> 9 : 0;
+    return row;
+}
+
+static cs_status make_starts(build *s)
+{
+    const cs_bpe *b = s->b;
+    cs_bpe_start *rows = cs_arena_calloc(s->arena, CS_BPE_STARTS, sizeof *rows);
+    if (!rows)
+        return cs_fail_nomem(s->err, CS_BPE_STARTS * sizeof *rows, "a vocabulary");
+    for (uint32_t cp = 0x800; cp < CS_BPE_STARTS; cp++) {
+        rows[cp] = make_start(&s->k->trie, cp);
+        rows[cp].alone = !b->byte_level && (rows[cp].id < 0 || rows[cp].len == 3);
+    }
+    for (size_t i = 0; i < s->n_rules; i++) { /* row 0 is nobody's */
+        rows[three(s->texts[s->rules[i].left])].alone = false;
+        rows[three(s->texts[s->rules[i].right])].alone = false;
+    }
+    s->k->starts = rows;
+    s->k->byte_ids = b->byte_fallback;
+    for (int i = 0; i < 256; i++)
+        s->k->byte_ids &= b->vocab->byte_id[i] >= 0;
     return CS_OK;
 }
 
@@ -296,7 +338,8 @@ static cs_status make_walk(build *s, cs_trie_entry *entries)
 {
     cs_bpe *b = s->b;
     s->k = cs_arena_calloc(s->arena, 1, sizeof *s->k);
-    if (!s->k || !(s->k->tokens = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->tokens)))
+    if (!s->k || !(s->k->tokens = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->tokens)) ||
+        !(s->k->trees = cs_arena_calloc(s->arena, (size_t)b->vocab->n, sizeof *s->k->trees)))
         return cs_fail_nomem(s->err, (size_t)b->vocab->n * sizeof *s->k->tokens, "a vocabulary");
     CS_TRY(index_texts(s, entries));
     CS_TRY(make_rules(s));
@@ -311,7 +354,8 @@ static cs_status make_walk(build *s, cs_trie_entry *entries)
         return cs_fail_nomem(s->err, s->max_len, "a vocabulary");
     forget_others(s);
     find_shorter(s);
-    return mark_borders(s);
+    CS_TRY(mark_borders(s));
+    return make_starts(s);
 }
 
 cs_status cs_bpe_walk_init(cs_bpe *b, bool plain, cs_arena *arena, cs_error *err)

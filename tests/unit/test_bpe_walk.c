@@ -7,17 +7,19 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-enum { MAX_PIECES = 80, PIECE_BYTES = 24, TEXT_BYTES = 120 };
+enum { MAX_JOINED = 80, MAX_PIECES = MAX_JOINED + 4 + 256, PIECE_BYTES = 24, TEXT_BYTES = 180 };
 
 typedef struct fixture {
     cs_arena arena;
     cs_vocab vocab;
     cs_bpe bpe;
+    cs_trie user;
     char texts[MAX_PIECES][PIECE_BYTES];
     int32_t n;
     uint64_t seed, at;
@@ -30,9 +32,11 @@ static uint32_t draw(fixture *f, uint32_t below)
     return word[0] % below;
 }
 
-/* Letters of one, two and three bytes; the last ones are in no vocabulary. */
-static const char *const letters[] = {"a", "b", "c", "\xc3\xa9", "\xe2\x96\x81", "x", "\xe4\xbd\xa0"};
-enum { KNOWN = 5, LETTERS = 7 };
+/* Letters of one, two and three bytes, the first and last ones of three among them. Those from KNOWN on are in no merge, those from SOLO on in no
+ * vocabulary; at the end surrogates, U+10000 and bytes that are no code point. */
+static const char *const letters[] = {"a", "\xe0\xa0\x80", "b", "\xc3\xa9", "\xe2\x96\x81", "\xef\xbf\xbf", "\xe5\xa5\xbd", "\xdf\xbf",
+                                      "x", "\xe4\xbd\xa0", "\xef\xbf\xbe", "\xed\xa0\x80", "\xf0\x90\x80\x80", "\xe4\xbd", "\xff"};
+enum { KNOWN = 6, SOLO = 8, LETTERS = 15 };
 
 static int32_t find(const fixture *f, const char *text)
 {
@@ -49,7 +53,7 @@ static void make_pieces(fixture *f, uint32_t spread)
     strcpy(f->texts[f->n++], "<unk>");
     for (int i = 0; i < KNOWN; i++)
         strcpy(f->texts[f->n++], letters[i]);
-    for (uint32_t tries = 20 + draw(f, 60); tries > 0 && f->n < MAX_PIECES; tries--) {
+    for (uint32_t tries = 20 + draw(f, 60); tries > 0 && f->n < MAX_JOINED; tries--) {
         const char *a = f->texts[1 + draw(f, (uint32_t)f->n - 1)], *b = f->texts[1 + draw(f, (uint32_t)f->n - 1)];
         char joined[2 * PIECE_BYTES + 4] = ""; /* and one letter */
         strcat(strcat(joined, a), b);
@@ -58,14 +62,25 @@ static void make_pieces(fixture *f, uint32_t spread)
         if (strlen(joined) < PIECE_BYTES && find(f, joined) < 0)
             strcpy(f->texts[f->n++], joined);
     }
+    for (int i = KNOWN; i < SOLO; i++)
+        strcpy(f->texts[f->n++], letters[i]);
+    int32_t n = f->n; /* what is found by its text */
+    strcpy(f->texts[f->n++], "x\xe4\xbd\xa0"); /* user-defined */
+    strcpy(f->texts[f->n++], "\xbd\xff");
+    for (int i = 0; i < 256; i++)
+        snprintf(f->texts[f->n++], PIECE_BYTES, "<0x%02X>", (unsigned)i);
     assert_int_equal(cs_vocab_init(&f->vocab, &f->arena, f->n, &err), CS_OK);
     for (int32_t i = 0; i < f->n; i++) {
-        f->vocab.pieces[i] = (cs_piece){.text = f->texts[i], .len = (uint32_t)strlen(f->texts[i]), .score = (float)draw(f, spread),
-                                        .type = i == 0 ? CS_PIECE_UNKNOWN : CS_PIECE_NORMAL};
-        if (i > 0)
+        cs_piece_type type = i == 0 ? CS_PIECE_UNKNOWN : i < n ? CS_PIECE_NORMAL : i < n + 2 ? CS_PIECE_USER : CS_PIECE_BYTE;
+        f->vocab.pieces[i] = (cs_piece){.text = f->texts[i], .len = (uint32_t)strlen(f->texts[i]), .score = (float)draw(f, spread), .type = type};
+        if (type == CS_PIECE_BYTE)
+            f->vocab.byte_id[i - n - 2] = i;
+        if (i > 0 && i < n)
             cs_vocab_index(&f->vocab, i);
     }
     f->vocab.unk = 0;
+    cs_trie_entry user[] = {{f->texts[n], 4, n}, {f->texts[n + 1], 2, n + 1}};
+    assert_int_equal(cs_trie_init(&f->user, &f->arena, user, 1 + draw(f, 2), &err), CS_OK);
     assert_int_equal(cs_vocab_rank(&f->vocab, &err), CS_OK);
 }
 
@@ -90,7 +105,8 @@ static void open_fixture(fixture *f, uint64_t seed, cs_bpe_kind kind, uint32_t s
     *f = (fixture){.seed = seed};
     cs_arena_init(&f->arena, "test");
     make_pieces(f, spread);
-    f->bpe = (cs_bpe){.kind = kind, .vocab = &f->vocab, .prefix = -1, .fuse_unk = draw(f, 2)};
+    f->bpe = (cs_bpe){.kind = kind, .vocab = &f->vocab, .prefix = -1, .fuse_unk = draw(f, 2), .byte_fallback = draw(f, 2)};
+    f->bpe.user = kind == CS_BPE_TEXT && draw(f, 2) ? &f->user : NULL;
     if (kind == CS_BPE_PAIRS)
         make_pairs(f, spread);
     assert_int_equal(cs_bpe_finish(&f->bpe, &f->arena, &err), CS_OK);
@@ -100,11 +116,9 @@ static void open_fixture(fixture *f, uint64_t seed, cs_bpe_kind kind, uint32_t s
 static size_t make_text(fixture *f, char *text)
 {
     size_t len = 0;
-    uint32_t use = 1 + draw(f, LETTERS), n = draw(f, 36), unknown = draw(f, 3);
+    uint32_t use = 1 + draw(f, LETTERS), n = draw(f, 36), rare = draw(f, 3);
     for (; n > 0; n--) {
-        const char *c = letters[draw(f, use)];
-        if (unknown > 0 && c == letters[LETTERS - unknown])
-            c = letters[0];
+        const char *c = letters[draw(f, rare > 0 && draw(f, 8 * rare) > 0 && use > KNOWN ? KNOWN : use)];
         memcpy(text + len, c, strlen(c));
         len += strlen(c);
     }
@@ -124,6 +138,12 @@ static void compare(fixture *f, cs_bpe_work *walk, cs_bpe_work *queue, const cha
             print_message("%s | %s\n", i < got.len ? f->texts[got.data[i]] : "", i < want.len ? f->texts[want.data[i]] : "");
         fail_msg("seed %llu: ids of \"%.*s\" differ: walking | merging", (unsigned long long)f->seed, (int)len, text);
     }
+    cs_ids_clear(&got);
+    walk->after_unk = false;
+    cs_bpe_encode(&f->bpe, walk, text, len, &got, NULL); /* a way of its own to the same ids */
+    assert_int_equal(got.len, want.len);
+    if (want.len > 0)
+        assert_memory_equal(got.data, want.data, want.len * sizeof *want.data);
     cs_ids direct = {0};
     size_t done; /* the walk finds its way alone, without the queue behind it */
     assert_true(cs_bpe_walk_encode(&f->bpe, walk, text, len, &direct, &done));
