@@ -4,6 +4,18 @@
 
 #include "comm/comm.h"
 
+enum { CS_XFER_RECV, CS_XFER_SUM, CS_XFER_SCATTER, CS_XFER_GATHER }; /* cs_xfer.kind */
+
+/* A collective to begin. counts: NULL for a sum, whose parts the back end chooses. */
+typedef struct cs_comm_args {
+    int kind;
+    const void *in;
+    void *out;
+    int64_t n; /* elements of all ranks' parts together */
+    const int64_t *counts;
+    cs_dtype t;
+} cs_comm_args;
+
 /* Called for groups of two or more, with n > 0, except alloc, free, split and destroy. */
 typedef struct cs_comm_ops {
     const char *name;
@@ -15,7 +27,9 @@ typedef struct cs_comm_ops {
     void (*allgather)(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t);
     void (*send)(cs_comm *c, const void *buf, int64_t bytes, int to, int tag); /* buffered */
     void (*recv)(cs_xfer *x);                                                 /* comm, peer, tag, bytes and buf are set */
+    void (*begin)(cs_xfer *x, const cs_comm_args *a);                          /* comm and kind are set */
     void (*wait)(cs_xfer *x);
+    void (*progress)(cs_comm *c);
     void *(*alloc)(cs_comm *c, int64_t bytes);
     void (*free)(cs_comm *c, void *p);
     cs_status (*split)(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err);

@@ -54,7 +54,7 @@ void cs_comm_broadcast(cs_comm *c, void *buf, int64_t bytes, int root)
 
 static bool summable(cs_dtype t)
 {
-    return t == CS_F64 || t == CS_F32 || t == CS_BF16 || t == CS_I64 || t == CS_I32 || t == CS_U8;
+    return t == CS_F64 || t == CS_F32 || t == CS_BF16 || t == CS_F16 || t == CS_I64 || t == CS_I32 || t == CS_U8;
 }
 
 void cs_comm_allreduce_sum(cs_comm *c, void *buf, int64_t n, cs_dtype t)
@@ -118,6 +118,41 @@ void cs_comm_wait(cs_xfer *x)
     if (x->comm)
         x->comm->ops->wait(x);
     *x = (cs_xfer){0};
+}
+
+static void begin(cs_comm *c, cs_xfer *x, const cs_comm_args *a)
+{
+    *x = (cs_xfer){0};
+    if (c->size == 1 || a->n == 0)
+        return;
+    *x = (cs_xfer){.comm = c, .kind = a->kind};
+    c->ops->begin(x, a);
+}
+
+void cs_comm_allreduce_sum_begin(cs_comm *c, void *buf, int64_t n, cs_dtype t, cs_xfer *x)
+{
+    CS_ASSERT(n >= 0 && summable(t));
+    begin(c, x, &(cs_comm_args){.kind = CS_XFER_SUM, .in = buf, .out = buf, .n = n, .t = t});
+}
+
+void cs_comm_reduce_scatter_sum_begin(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t, cs_xfer *x)
+{
+    CS_ASSERT(summable(t));
+    int64_t n = total(counts, c->size);
+    if (c->size == 1 && n > 0 && in != out)
+        memcpy(out, in, (size_t)n * cs_dtype_size(t));
+    begin(c, x, &(cs_comm_args){.kind = CS_XFER_SCATTER, .in = in, .out = out, .n = n, .counts = counts, .t = t});
+}
+
+void cs_comm_allgather_begin(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t, cs_xfer *x)
+{
+    begin(c, x, &(cs_comm_args){.kind = CS_XFER_GATHER, .in = buf, .out = buf, .n = total(counts, c->size), .counts = counts, .t = t});
+}
+
+void cs_comm_progress(cs_comm *c)
+{
+    if (c->size > 1)
+        c->ops->progress(c);
 }
 
 void *cs_comm_alloc(cs_comm *c, int64_t bytes)

@@ -21,7 +21,7 @@ cs_comm *cs_comm_self(void);
 cs_status cs_comm_split(cs_comm *parent, int color, int key, cs_comm **out_create, cs_error *err);
 void cs_comm_destroy(cs_comm *c);
 
-/* All collective over c. dtype: F64, F32, BF16, I64, I32, U8. BF16 sums are taken in f32 and rounded once. */
+/* All collective over c. dtype: F64, F32, BF16, F16, I64, I32, U8. BF16 and F16 sums are taken in f32 and rounded once. */
 void cs_comm_barrier(cs_comm *c);
 void cs_comm_broadcast(cs_comm *c, void *buf, int64_t bytes, int root);
 void cs_comm_allreduce_sum(cs_comm *c, void *buf, int64_t n, cs_dtype t);
@@ -51,6 +51,16 @@ void cs_comm_send_begin(cs_comm *c, const void *buf, int64_t bytes, int to, int 
 void cs_comm_recv_begin(cs_comm *c, void *buf, int64_t bytes, int from, int tag, cs_xfer *x);
 /* Returns when what x stands for is complete, and zeroes x. Those under way may be waited for in any order. */
 void cs_comm_wait(cs_xfer *x);
+
+/* Collectives under way: the same results, bit for bit, as the blocking ones above. All members of c begin them in the same order; any number may
+ * be under way, and any other operation, on this group or another one, may come between begin and wait. The wait needs no more of the other ranks
+ * than that they have begun, or are inside some operation of this header. Buffers belong to the operation until cs_comm_wait; counts do not. From
+ * cs_comm_alloc of c they are worked on in place; others go through copies of the whole (memory is kept and used again, as for messages). */
+void cs_comm_allreduce_sum_begin(cs_comm *c, void *buf, int64_t n, cs_dtype t, cs_xfer *x);
+void cs_comm_reduce_scatter_sum_begin(cs_comm *c, const void *in, void *out, const int64_t *counts, cs_dtype t, cs_xfer *x);
+void cs_comm_allgather_begin(cs_comm *c, void *buf, const int64_t *counts, cs_dtype t, cs_xfer *x);
+/* Does this rank's share of what all members of c have begun; returns without waiting. Not collective. Call it now and then while computing. */
+void cs_comm_progress(cs_comm *c);
 
 /* Memory that all ranks of one host can reduce without a copy (shm back end); elsewhere ordinary aligned memory. Zeroed.
  * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_free; NULL on all ranks when one is out of memory. */

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "comm/sum.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -29,46 +28,69 @@ static int64_t smaller(int64_t a, int64_t b)
 
 static void mpi_barrier(cs_comm *c)
 {
-    MPI_Barrier(own(c)->comm);
+    MPI_Request all;
+    MPI_Ibarrier(own(c)->comm, &all);
+    cs_mpi_wait_all(own(c), 1, &all);
 }
 
 static void mpi_broadcast(cs_comm *c, void *buf, int64_t bytes, int root)
 {
-    for (int64_t at = 0; at < bytes; at += CS_MPI_MESSAGE_BYTES)
-        MPI_Bcast((char *)buf + at, (int)smaller(bytes - at, CS_MPI_MESSAGE_BYTES), MPI_BYTE, root, own(c)->comm);
+    for (int64_t at = 0; at < bytes; at += CS_MPI_MESSAGE_BYTES) {
+        MPI_Request all;
+        MPI_Ibcast((char *)buf + at, (int)smaller(bytes - at, CS_MPI_MESSAGE_BYTES), MPI_BYTE, root, own(c)->comm, &all);
+        cs_mpi_wait_all(own(c), 1, &all);
+    }
+}
+
+bool cs_mpi_may_share(const cs_mpi *c, int64_t bytes)
+{
+    return c->one_host && bytes >= DIRECT_BYTES;
+}
+
+void cs_mpi_place_of(const cs_mpi *c, const void *buf, int64_t bytes, int64_t place[2])
+{
+    place[0] = place[1] = 0;
+    for (const cs_mpi_segment *s = c->segments; s; s = s->next) {
+        const char *p = buf;
+        if (s->shared && p >= s->mine && p + bytes <= s->mine + s->bytes) {
+            place[0] = s->id;
+            place[1] = p - s->mine;
+        }
+    }
+}
+
+bool cs_mpi_find_places(const cs_mpi *c, const int64_t *place, void **address)
+{
+    for (int r = 0; r < c->base.size; r++) {
+        cs_mpi_segment *s = c->segments;
+        while (s && s->id != place[2 * r])
+            s = s->next;
+        if (!s || !s->shared)
+            return false;
+        address[r] = s->peer[r] + place[2 * r + 1];
+    }
+    return true;
 }
 
 /* All ranks' buffers are in memory that this rank maps: fills c->out with their addresses. Collective. */
 static bool find_shared(cs_mpi *c, const void *buf, int64_t bytes)
 {
-    if (!c->one_host || bytes < DIRECT_BYTES)
+    if (!cs_mpi_may_share(c, bytes))
         return false;
-    int64_t here[2] = {0, 0};
-    for (cs_mpi_segment *s = c->segments; s; s = s->next) {
-        const char *p = buf;
-        if (s->shared && p >= s->mine && p + bytes <= s->mine + s->bytes) {
-            here[0] = s->id;
-            here[1] = p - s->mine;
-        }
-    }
+    int64_t here[2];
+    MPI_Request all;
+    cs_mpi_place_of(c, buf, bytes, here);
     atomic_thread_fence(memory_order_seq_cst);
-    MPI_Allgather(here, 2, MPI_INT64_T, c->where, 2, MPI_INT64_T, c->comm);
+    MPI_Iallgather(here, 2, MPI_INT64_T, c->where, 2, MPI_INT64_T, c->comm, &all);
+    cs_mpi_wait_all(c, 1, &all);
     atomic_thread_fence(memory_order_seq_cst);
-    for (int r = 0; r < c->base.size; r++) {
-        cs_mpi_segment *s = c->segments;
-        while (s && s->id != c->where[2 * r])
-            s = s->next;
-        if (!s || !s->shared)
-            return false;
-        c->out[r] = s->peer[r] + c->where[2 * r + 1];
-    }
-    return true;
+    return cs_mpi_find_places(c, c->where, c->out);
 }
 
 static void shared_barrier(cs_mpi *c)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    MPI_Barrier(c->comm);
+    mpi_barrier(&c->base);
     atomic_thread_fence(memory_order_seq_cst);
 }
 
@@ -124,7 +146,7 @@ static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
             }
             at += block;
         }
-        MPI_Waitall(n, c->request, MPI_STATUSES_IGNORE);
+        cs_mpi_wait_all(c, n, c->request);
         void *to = (char *)out + k * CHUNK_BYTES;
         if (part(mine, k) > 0)
             cs_sum_ordered(&to, 1, c->in, comm->size, part(mine, k) / width, t, false);
@@ -154,7 +176,7 @@ static void mpi_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
                 MPI_Isend((char *)buf + lo + k * CHUNK_BYTES, part(mine, k), MPI_BYTE, r, TAG_COLLECTIVE, c->comm, &c->request[n++]);
             at += block;
         }
-        MPI_Waitall(n, c->request, MPI_STATUSES_IGNORE);
+        cs_mpi_wait_all(c, n, c->request);
     }
 }
 
@@ -188,7 +210,9 @@ static void mpi_allreduce_max(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
     for (int64_t k = 0; k * CHUNK_BYTES < bytes; k++) {
         char *at = (char *)buf + k * CHUNK_BYTES;
         memcpy((char *)c->in[comm->rank], at, (size_t)part(bytes, k));
-        MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c->stage, CHUNK_BYTES, MPI_BYTE, c->comm);
+        MPI_Request all;
+        MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c->stage, CHUNK_BYTES, MPI_BYTE, c->comm, &all);
+        cs_mpi_wait_all(c, 1, &all);
         cs_max_ordered(at, c->in, comm->size, part(bytes, k) / width, t);
     }
 }
@@ -363,7 +387,9 @@ static const cs_comm_ops mpi_ops = {
     .allgather = mpi_allgather,
     .send = cs_mpi_send,
     .recv = cs_mpi_recv,
-    .wait = cs_mpi_recv_wait,
+    .begin = cs_mpi_begin,
+    .wait = cs_mpi_wait,
+    .progress = cs_mpi_progress,
     .alloc = mpi_alloc,
     .free = mpi_free,
     .split = mpi_split,

@@ -5,18 +5,21 @@
 #include "comm/backend.h"
 
 #include <mpi.h>
+#include <stdatomic.h>
 
 enum { CS_MPI_MESSAGE_BYTES = 1 << 30, CS_MPI_POOL_CLASSES = 48 };
 
-typedef struct cs_mpi_mail { /* a message that this rank sends, 2^k bytes with this head */
+typedef struct cs_mpi_mail { /* memory for a message that this rank sends, or for a collective under way; 2^k bytes with this head */
     struct cs_mpi_mail *next;
-    MPI_Request request; /* MPI_REQUEST_NULL: may be used again */
+    MPI_Request request; /* of a message; it and `held` say whether it may be used again */
+    bool held;
     _Alignas(64) char data[];
 } cs_mpi_mail;
 
 /* What belongs to a rank, whatever the group; made with the world and gone with it. */
 typedef struct cs_mpi_rank {
     cs_mpi_mail *pool[CS_MPI_POOL_CLASSES]; /* by log2 of their size */
+    cs_xfer *begun;                         /* collectives under way, in the order of their begin */
 } cs_mpi_rank;
 
 typedef struct cs_mpi_segment { /* one cs_comm_alloc */
@@ -38,6 +41,7 @@ typedef struct cs_mpi {
     bool one_host;
     cs_mpi_segment *segments;
     int64_t next_id;
+    uint32_t n_begun;     /* collectives begun with _begin */
     char *stage;          /* size * CHUNK_BYTES */
     MPI_Request *request; /* [2*size] */
     const void **in;      /* [size] */
@@ -46,7 +50,29 @@ typedef struct cs_mpi {
     int64_t *where;       /* [2*size] */
 } cs_mpi;
 
-/* The back end's send, recv and wait (backend.h). */
+/* Counts of the library are int: from 1 GiB on `bytes` become one element of a type of their own. Free it when the transfer has begun. */
+int cs_mpi_begin_type(int64_t bytes, MPI_Datatype *type);
+void cs_mpi_free_type(MPI_Datatype *type);
+
+/* Memory with room for `bytes` that is neither held nor under way; ends the process when there is none. */
+cs_mpi_mail *cs_mpi_mail_take(cs_mpi_rank *self, int64_t bytes);
+
+/* Buffers of that size may lie in memory that all ranks of c map (the same answer on all). */
+bool cs_mpi_may_share(const cs_mpi *c, int64_t bytes);
+/* Segment (0: none) and offset of a buffer. */
+void cs_mpi_place_of(const cs_mpi *c, const void *buf, int64_t bytes, int64_t place[2]);
+/* From the places of all ranks: all can be reached; then address[size] holds where, in this process. The same answer on all. */
+bool cs_mpi_find_places(const cs_mpi *c, const int64_t *place, void **address);
+
+/* All loops that wait: completes the requests, or one turn of a loop of its own; moves on all collectives under way of this rank. */
+void cs_mpi_wait_all(cs_mpi *c, int n, MPI_Request *request);
+void cs_mpi_rest(cs_mpi_rank *self, int *turn);
+void cs_mpi_move_all(cs_mpi_rank *self);
+
+/* Of the back end's table (backend.h). */
+void cs_mpi_begin(cs_xfer *x, const cs_comm_args *a);
+void cs_mpi_wait(cs_xfer *x);
+void cs_mpi_progress(cs_comm *c);
 void cs_mpi_send(cs_comm *c, const void *buf, int64_t bytes, int to, int tag);
 void cs_mpi_recv(cs_xfer *x);
 void cs_mpi_recv_wait(cs_xfer *x);

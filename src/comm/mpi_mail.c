@@ -10,8 +10,7 @@ _Static_assert(sizeof(MPI_Request) <= sizeof(void *), "a request fits into cs_xf
 
 enum { SMALLEST = 10 }; /* log2 of the bytes of the smallest message */
 
-/* Counts of the library are int: from 1 GiB on `bytes` become one element of a type of their own, which the caller frees with free_type. */
-static int begin_type(int64_t bytes, MPI_Datatype *type)
+int cs_mpi_begin_type(int64_t bytes, MPI_Datatype *type)
 {
     *type = MPI_BYTE;
     if (bytes <= CS_MPI_MESSAGE_BYTES)
@@ -28,20 +27,20 @@ static int begin_type(int64_t bytes, MPI_Datatype *type)
     return 1;
 }
 
-static void free_type(MPI_Datatype *type)
+void cs_mpi_free_type(MPI_Datatype *type)
 {
     if (*type != MPI_BYTE)
         MPI_Type_free(type); /* transfers under way keep it */
 }
 
-static cs_mpi_mail *take(cs_mpi_rank *self, int64_t bytes)
+cs_mpi_mail *cs_mpi_mail_take(cs_mpi_rank *self, int64_t bytes)
 {
     int k = SMALLEST;
     while (((uint64_t)1 << k) < (uint64_t)bytes + sizeof(cs_mpi_mail))
         k++;
     CS_ASSERT(k < CS_MPI_POOL_CLASSES);
     for (cs_mpi_mail *m = self->pool[k]; m; m = m->next) {
-        int gone = 1;
+        int gone = !m->held;
         if (m->request != MPI_REQUEST_NULL)
             MPI_Test(&m->request, &gone, MPI_STATUS_IGNORE);
         if (gone)
@@ -56,22 +55,22 @@ static cs_mpi_mail *take(cs_mpi_rank *self, int64_t bytes)
 void cs_mpi_send(cs_comm *comm, const void *buf, int64_t bytes, int to, int tag)
 {
     cs_mpi *c = (cs_mpi *)comm;
-    cs_mpi_mail *m = take(c->self, bytes);
+    cs_mpi_mail *m = cs_mpi_mail_take(c->self, bytes);
     if (bytes > 0)
         memcpy(m->data, buf, (size_t)bytes);
     MPI_Datatype type;
-    int n = begin_type(bytes, &type);
+    int n = cs_mpi_begin_type(bytes, &type);
     CS_ASSERT(MPI_Isend(m->data, n, type, to, tag, c->mail, &m->request) == MPI_SUCCESS);
-    free_type(&type);
+    cs_mpi_free_type(&type);
 }
 
 void cs_mpi_recv(cs_xfer *x)
 {
     MPI_Datatype type;
     MPI_Request request;
-    int n = begin_type(x->bytes, &type);
+    int n = cs_mpi_begin_type(x->bytes, &type);
     CS_ASSERT(MPI_Irecv(x->buf, n, type, x->peer, x->tag, ((cs_mpi *)x->comm)->mail, &request) == MPI_SUCCESS);
-    free_type(&type);
+    cs_mpi_free_type(&type);
     memcpy(&x->state, &request, sizeof request);
 }
 
@@ -81,7 +80,13 @@ void cs_mpi_recv_wait(cs_xfer *x)
     MPI_Status status;
     MPI_Count got = 0;
     memcpy(&request, &x->state, sizeof request);
-    int code = MPI_Wait(&request, &status), class = MPI_SUCCESS;
+    int code = MPI_SUCCESS, class = MPI_SUCCESS, come = 0, turn = 0;
+    for (;;) {
+        code = MPI_Test(&request, &come, &status);
+        if (come || code != MPI_SUCCESS)
+            break;
+        cs_mpi_rest(((cs_mpi *)x->comm)->self, &turn);
+    }
     if (code != MPI_SUCCESS)
         MPI_Error_class(code, &class);
     if (class == MPI_ERR_TRUNCATE)

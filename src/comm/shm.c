@@ -39,13 +39,7 @@ static const cs_shm_post *meet(cs_shm *c, enum op op, const void *ptr, int64_t b
     for (int r = 0; r < c->base.size; r++) {
         if (post[r].op == op && post[r].bytes == bytes && post[r].extra == extra)
             continue;
-        if (!atomic_exchange(&c->region->said, 1)) {
-            cs_error err;
-            cs_fail(&err, CS_E_INTERNAL, "ranks disagree: rank %d is in %s of %lld bytes, rank %d in %s of %lld bytes; please report this",
-                    c->world_rank[c->base.rank], op_name[op], (long long)bytes, c->world_rank[r], op_name[post[r].op], (long long)post[r].bytes);
-            cs_error_print(&err);
-        }
-        _exit(CS_E_INTERNAL);
+        cs_shm_disagree(c, op_name[op], bytes, r, op_name[post[r].op], post[r].bytes);
     }
     return post;
 }
@@ -326,7 +320,9 @@ const cs_comm_ops cs_shm_ops = {
     .allgather = shm_allgather,
     .send = cs_shm_send,
     .recv = cs_shm_recv,
-    .wait = cs_shm_recv_wait,
+    .begin = cs_shm_begin,
+    .wait = cs_shm_wait_for,
+    .progress = cs_shm_progress,
     .alloc = shm_alloc,
     .free = shm_free,
     .split = shm_split,

@@ -67,7 +67,7 @@ typedef struct cs_shm_block { /* what cs_comm_alloc gave */
 /* What belongs to a rank, whatever the group; made with the world and gone with it. */
 typedef struct cs_shm_rank {
     cs_shm_mail *pool[CS_SHM_POOL_CLASSES]; /* all pieces that it owns, by log2 of their size */
-    cs_xfer *begun;                         /* receives under way, in the order of their begin */
+    cs_xfer *begun;                         /* receives and collectives under way, in the order of their begin */
 } cs_shm_rank;
 
 typedef struct cs_shm {
@@ -78,6 +78,7 @@ typedef struct cs_shm {
     cs_shm_area *area;
     size_t area_bytes;
     int turn, spin;
+    uint32_t n_begun;      /* collectives under way or done, begun with _begin */
     int *world_rank;       /* [size] */
     const void **in;       /* [size], scratch */
     void **out;            /* [size], scratch */
@@ -119,6 +120,11 @@ cs_shm_mail *cs_shm_mail_find(cs_shm *c, int from, int tag);
 void cs_shm_send(cs_comm *c, const void *buf, int64_t bytes, int to, int tag);
 void cs_shm_recv(cs_xfer *x);
 void cs_shm_recv_wait(cs_xfer *x);
+void cs_shm_begin(cs_xfer *x, const cs_comm_args *a);
+void cs_shm_wait_for(cs_xfer *x);
+void cs_shm_progress(cs_comm *c);
+/* Ends the process (exit code 70) naming both ranks, once for all ranks. */
+_Noreturn void cs_shm_disagree(const cs_shm *c, const char *mine, int64_t my_bytes, int other, const char *its, int64_t its_bytes);
 
 extern const cs_comm_ops cs_shm_ops;
 

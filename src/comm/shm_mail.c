@@ -105,7 +105,7 @@ static void deliver(cs_shm *c, int from)
     cs_shm_mail_collect(c, from);
     for (cs_xfer **link = &c->self->begun; *link;) {
         cs_xfer *x = *link;
-        cs_shm_mail *m = x->comm == &c->base && x->peer == from ? cs_shm_mail_find(c, from, x->tag) : NULL;
+        cs_shm_mail *m = x->comm == &c->base && x->kind == CS_XFER_RECV && x->peer == from ? cs_shm_mail_find(c, from, x->tag) : NULL;
         if (!m) {
             link = &x->next;
             continue;

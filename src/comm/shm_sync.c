@@ -115,6 +115,17 @@ static _Noreturn void end_lost(const cs_shm *c, int peer)
     cs_comm_lost(line);
 }
 
+void cs_shm_disagree(const cs_shm *c, const char *mine, int64_t my_bytes, int other, const char *its, int64_t its_bytes)
+{
+    if (!atomic_exchange(&c->region->said, 1)) {
+        cs_error err;
+        cs_fail(&err, CS_E_INTERNAL, "ranks disagree: rank %d is in %s of %lld bytes, rank %d in %s of %lld bytes; please report this",
+                c->world_rank[c->base.rank], mine, (long long)my_bytes, c->world_rank[other], its, (long long)its_bytes);
+        cs_error_print(&err);
+    }
+    _exit(CS_E_INTERNAL);
+}
+
 static void relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

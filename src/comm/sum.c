@@ -10,10 +10,16 @@
 
 enum { BLOCK_BYTES = 8192 };
 
+/* Added in f32. */
+static bool is_half(cs_dtype t)
+{
+    return t == CS_BF16 || t == CS_F16;
+}
+
 /* Elements whose accumulators fill one block. */
 static int64_t block_elements(cs_dtype t)
 {
-    return BLOCK_BYTES / (t == CS_BF16 ? 4 : (int64_t)cs_dtype_size(t));
+    return BLOCK_BYTES / (is_half(t) ? 4 : (int64_t)cs_dtype_size(t));
 }
 
 static void add_f64(double *restrict acc, const double *restrict x, int64_t n)
@@ -32,6 +38,12 @@ static void add_bf16(float *restrict acc, const cs_bf16 *restrict x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         acc[i] += cs_bf16_to_f32(x[i]);
+}
+
+static void add_f16(float *restrict acc, const cs_f16 *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        acc[i] += cs_f16_to_f32(x[i]);
 }
 
 static void add_u64(uint64_t *restrict acc, const uint64_t *restrict x, int64_t n)
@@ -58,6 +70,7 @@ static void add_block(void *acc, const void *x, int64_t n, cs_dtype t)
     case CS_F64: add_f64(acc, x, n); break;
     case CS_F32: add_f32(acc, x, n); break;
     case CS_BF16: add_bf16(acc, x, n); break;
+    case CS_F16: add_f16(acc, x, n); break;
     case CS_I64: add_u64(acc, x, n); break;
     case CS_I32: add_u32(acc, x, n); break;
     case CS_U8: add_u8(acc, x, n); break;
@@ -67,14 +80,14 @@ static void add_block(void *acc, const void *x, int64_t n, cs_dtype t)
 
 static void first_block(void *acc, const void *x, int64_t n, cs_dtype t)
 {
-    if (t != CS_BF16) {
+    if (!is_half(t)) {
         memcpy(acc, x, (size_t)n * cs_dtype_size(t));
         return;
     }
     float *a = acc;
-    const cs_bf16 *b = x;
+    const uint16_t *b = x;
     for (int64_t i = 0; i < n; i++)
-        a[i] = cs_bf16_to_f32(b[i]);
+        a[i] = t == CS_F16 ? cs_f16_to_f32(b[i]) : cs_bf16_to_f32(b[i]);
 }
 
 /* Without the fence that makes streamed data visible. */
@@ -121,11 +134,11 @@ void cs_sum_ordered(void *const *out, int n_out, const void *const *in, int n_in
         first_block(acc, (const char *)in[0] + offset, len, t);
         for (int r = 1; r < n_in; r++)
             add_block(acc, (const char *)in[r] + offset, len, t);
-        if (t == CS_BF16) {
+        if (is_half(t)) {
             for (int64_t i = 0; i < len; i++) { /* in place: element i is narrower and never behind what is still to be read */
                 float f;
                 memcpy(&f, acc + 4 * i, 4);
-                cs_bf16 b = cs_bf16_from_f32(f);
+                uint16_t b = t == CS_F16 ? cs_f16_from_f32(f) : cs_bf16_from_f32(f);
                 memcpy(acc + 2 * i, &b, 2);
             }
         }

@@ -4,7 +4,7 @@
 
 #include "base/dtype.h"
 
-/* out[k][i] = ((in[0][i] + in[1][i]) + in[2][i]) + ..  for every k < n_out. BF16 is added in f32 and rounded once; integers wrap.
+/* out[k][i] = ((in[0][i] + in[1][i]) + in[2][i]) + ..  for every k < n_out. BF16 and F16 are added in f32 and rounded once; integers wrap.
  * An output may be the same memory as an input. `stream`: write past the caches (large buffers that others read next). */
 void cs_sum_ordered(void *const *out, int n_out, const void *const *in, int n_in, int64_t n, cs_dtype t, bool stream);
 

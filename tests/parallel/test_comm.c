@@ -26,7 +26,7 @@
         }                                                                          \
     } while (0)
 
-static const cs_dtype types[] = {CS_F64, CS_F32, CS_BF16, CS_I64, CS_I32, CS_U8};
+static const cs_dtype types[] = {CS_F64, CS_F32, CS_BF16, CS_F16, CS_I64, CS_I32, CS_U8};
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
 /* Element i of the rank's input: values of very different size, so that another order of summation shows in the bits. */
@@ -37,8 +37,8 @@ static void put(void *at, int64_t i, cs_dtype t, int rank)
     h ^= h >> 32;
     double d = ((double)(int64_t)h) * 0x1p-62 * (h % 3 == 0 ? 1e6 : 1.0);
     float f = (float)d;
-    cs_bf16 b = cs_bf16_from_f32(f);
-    memcpy(at, t == CS_F64 ? (void *)&d : t == CS_F32 ? (void *)&f : t == CS_BF16 ? (void *)&b : (void *)&h, cs_dtype_size(t));
+    uint16_t b = t == CS_F16 ? cs_f16_from_f32(f) : cs_bf16_from_f32(f);
+    memcpy(at, t == CS_F64 ? (void *)&d : t == CS_F32 ? (void *)&f : t == CS_BF16 || t == CS_F16 ? (void *)&b : (void *)&h, cs_dtype_size(t));
 }
 
 /* Elements [lo, lo+n) of the rank's input. */
@@ -68,16 +68,17 @@ static void expect_sum(void *want, int64_t i, cs_dtype t, int size)
         case CS_F64: d = r ? d + x.d : x.d; break;
         case CS_F32: f = r ? f + x.f : x.f; break;
         case CS_BF16: f = r ? f + cs_bf16_to_f32(x.b) : cs_bf16_to_f32(x.b); break;
+        case CS_F16: f = r ? f + cs_f16_to_f32(x.b) : cs_f16_to_f32(x.b); break;
         case CS_I64: u += (uint64_t)x.l; break;
         case CS_I32: u += (uint32_t)x.i; break;
         default: u += x.c; break;
         }
     }
-    cs_bf16 b = cs_bf16_from_f32(f);
+    uint16_t b = t == CS_F16 ? cs_f16_from_f32(f) : cs_bf16_from_f32(f);
     uint32_t u32 = (uint32_t)u;
     uint8_t u8 = (uint8_t)u;
     const void *whole = t == CS_I64 ? (void *)&u : t == CS_I32 ? (void *)&u32 : (void *)&u8;
-    const void *from = t == CS_F64 ? &d : t == CS_F32 ? &f : t == CS_BF16 ? &b : whole;
+    const void *from = t == CS_F64 ? &d : t == CS_F32 ? &f : t == CS_BF16 || t == CS_F16 ? &b : whole;
     memcpy(want, from, cs_dtype_size(t));
 }
 
@@ -149,6 +150,145 @@ static void check_scatter_gather(cs_comm *c, int64_t n, cs_dtype t, bool shared,
     give(c, in, shared);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+static void shuffle(int *order, int n, uint32_t *state)
+{
+    for (int i = 0; i < n; i++)
+        order[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        int j = (int)(next_random(state) % (uint32_t)(i + 1)), t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+}
+
+/* One collective under way: its buffers and what they must hold in the end. */
+typedef struct flight {
+    cs_xfer x;
+    cs_comm *c;
+    int kind; /* 0 sum, 1 reduce-scatter, 2 the same in place, 3 all-gather */
+    cs_dtype t;
+    bool shared;
+    int64_t n, lo, mine, counts[64];
+    char *in, *out;
+} flight;
+
+static void take_off(flight *f, cs_comm *c, int kind, cs_dtype t, int64_t n, bool shared)
+{
+    int rank = cs_comm_rank(c);
+    size_t width = cs_dtype_size(t);
+    *f = (flight){.c = c, .kind = kind, .t = t, .shared = shared};
+    f->n = kind == 0 ? n : cut_counts(f->counts, cs_comm_size(c), n);
+    for (int r = 0; r < rank; r++)
+        f->lo += f->counts[r];
+    f->mine = kind == 0 ? n : f->counts[rank];
+    f->in = take(c, (size_t)f->n * width, shared);
+    f->out = kind == 1 ? take(c, (size_t)f->n * width, shared) : f->in + (size_t)f->lo * width;
+    if (kind == 3)
+        for (int64_t i = 0; i < f->mine; i++)
+            expect_sum(f->out + (size_t)i * width, f->lo + i, t, cs_comm_size(c));
+    else
+        fill(f->in, 0, f->n, t, rank);
+    int64_t counts[64]; /* they do not belong to the operation */
+    memcpy(counts, f->counts, sizeof counts);
+    if (kind == 0)
+        cs_comm_allreduce_sum_begin(c, f->in, n, t, &f->x);
+    else if (kind == 3)
+        cs_comm_allgather_begin(c, f->in, counts, t, &f->x);
+    else
+        cs_comm_reduce_scatter_sum_begin(c, f->in, f->out, counts, t, &f->x);
+    memset(counts, 0xff, sizeof counts);
+}
+
+static void arrive(flight *f)
+{
+    cs_comm_wait(&f->x);
+    bool all = f->kind == 0 || f->kind == 3;
+    check_sums(all ? f->in : f->out, all ? 0 : f->lo, all ? f->n : f->mine, f->t, cs_comm_size(f->c));
+    if (f->kind == 1) {
+        for (int64_t i = 0; i < f->n; i++) {
+            char same[8];
+            fill(same, i, 1, f->t, cs_comm_rank(f->c));
+            CHECK(memcmp(f->in + (size_t)i * cs_dtype_size(f->t), same, cs_dtype_size(f->t)) == 0);
+        }
+    }
+}
+
+/* Several collectives of two groups under way at once, waited for in an order that differs between the ranks, with blocking ones of both
+ * groups and messages in between. */
+static void check_under_way(cs_comm *c, cs_comm *other, uint32_t seed)
+{
+    enum { N = 12 };
+    static const int64_t sizes[] = {1, 60, 4097, 70001};
+    flight f[N];
+    int order[N], rank = cs_comm_rank(c), size = cs_comm_size(c);
+    uint32_t same = seed, own_state = seed * 31 + (uint32_t)rank;
+    cs_xfer send = {0}, receive = {0};
+    int64_t one = 1, number = -1;
+    for (int k = 0; k < N; k++) {
+        int kind = (int)(next_random(&same) % 4), type = (int)(next_random(&same) % N_TYPES), n = (int)(next_random(&same) % 4);
+        bool shared = next_random(&same) % 2;
+        take_off(&f[k], k % 3 == 2 ? other : c, kind, types[type], sizes[n] * (k == 7 ? 5 : 1), shared);
+        if (k % 4 == 1)
+            cs_comm_progress(c);
+        if (k == 4 && size > 1) {
+            cs_comm_send_begin(c, &rank, sizeof rank, (rank + 1) % size, 3, &send);
+            cs_comm_recv_begin(c, &number, sizeof rank, (rank + size - 1) % size, 3, &receive);
+        }
+        if (k == 5)
+            cs_comm_allreduce_sum(other, &one, 1, CS_I64);
+    }
+    shuffle(order, N, &own_state);
+    for (int k = 0; k < N / 2; k++)
+        arrive(&f[order[k]]);
+    cs_comm_wait(&receive);
+    cs_comm_wait(&send);
+    cs_comm_barrier(c);
+    for (int k = N / 2; k < N; k++) {
+        cs_comm_progress(other);
+        arrive(&f[order[k]]);
+    }
+    CHECK(one == cs_comm_size(other));
+    for (int k = 0; k < N; k++) { /* collective: in the same order */
+        if (f[k].kind == 1)
+            give(f[k].c, f[k].out, f[k].shared);
+        give(f[k].c, f[k].in, f[k].shared);
+    }
+}
+
+/* Rank 0 waits for a sum with 1, which has begun it and sits in a sum with 3, which waits for a sum with 2, which has begun that one and
+ * sits in a sum with 0: only those who wait can do the work. */
+static void check_waits_need_nobody(cs_comm *world)
+{
+    int rank = cs_comm_rank(world);
+    cs_comm *rows, *columns;
+    cs_error err = {0};
+    CHECK(cs_comm_split(world, rank / 2, rank, &rows, &err) == CS_OK && cs_comm_split(world, rank % 2, rank, &columns, &err) == CS_OK);
+    for (int round = 0; round < 4; round++) {
+        flight f;
+        int64_t sum = 1;
+        take_off(&f, rows, 0, CS_F32, 300000, round % 2);
+        if (rank == 0 || rank == 3) {
+            arrive(&f);
+            cs_comm_allreduce_sum(columns, &sum, 1, CS_I64);
+        } else {
+            cs_comm_allreduce_sum(columns, &sum, 1, CS_I64);
+            arrive(&f);
+        }
+        CHECK(sum == cs_comm_size(columns));
+        give(rows, f.in, f.shared);
+    }
+    if (columns != world)
+        cs_comm_destroy(columns);
+    if (rows != world)
+        cs_comm_destroy(rows);
+}
+
 static void check_max(cs_comm *c)
 {
     enum { N = 40000 };
@@ -184,12 +324,6 @@ static void check_broadcast(cs_comm *c)
         }
 }
 
-static uint32_t next_random(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
 /* Byte i of the message of that tag and number from a rank. */
 static unsigned char letter(int64_t i, int from, int tag, int number)
 {
@@ -203,17 +337,6 @@ static int64_t letter_bytes(int from, int tag, int number)
 {
     static const int64_t sizes[] = {0, 3, 4032, 4033, 65537, 1 << 20, 3000001};
     return sizes[(from * 3 + tag * 5 + number * 2) % 7];
-}
-
-static void shuffle(int *order, int n, uint32_t *state)
-{
-    for (int i = 0; i < n; i++)
-        order[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        int j = (int)(next_random(state) % (uint32_t)(i + 1)), t = order[i];
-        order[i] = order[j];
-        order[j] = t;
-    }
 }
 
 /* Every rank sends every other one several messages of several tags in a random order; receives begin in another order and are waited for in a
@@ -369,6 +492,7 @@ static void check_all(cs_comm *c)
     check_max(c);
     check_broadcast(c);
     check_messages(c, c, 1);
+    check_under_way(c, c, 1);
     check_agree(c);
     check_memory(c);
     cs_comm_barrier(c);
@@ -387,6 +511,8 @@ static void check_groups(cs_comm *world)
     for (uint32_t seed = 2; seed < 6; seed++) {
         check_messages(world, half, seed);
         check_messages(half, world, seed);
+        check_under_way(world, half, seed);
+        check_under_way(half, world, seed + 50);
     }
     CHECK(cs_comm_split(half, rank, 0, &alone, &err) == CS_OK && cs_comm_size(alone) == 1 && cs_comm_rank(alone) == 0);
     check_all(alone);
@@ -425,6 +551,7 @@ static int every_collective(cs_comm *world, void *arg)
     check_all(world);
     check_groups(world);
     check_send_needs_nobody(world);
+    check_waits_need_nobody(world);
     check_mesh(world);
     return 0;
 }
