@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 
 #include <stdarg.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,11 +49,11 @@ static void account(long long delta)
 }
 
 /* Payload aligned to `align`, the header right in front of it. */
-static void *take(size_t bytes, size_t align)
+static void *take_from(void *(*get)(size_t total), size_t bytes, size_t align)
 {
     size_t total;
     atomic_fetch_add(&mem_calls, 1);
-    uint8_t *raw = cs_failpoint_mem() || !cs_add_checked(bytes, HEADER + align, &total) ? NULL : malloc(total);
+    uint8_t *raw = cs_failpoint_mem() || !cs_add_checked(bytes, HEADER + align, &total) ? NULL : get(total);
     if (!raw) {
         atomic_fetch_add(&mem_failures, 1);
         return NULL;
@@ -64,6 +65,48 @@ static void *take(size_t bytes, size_t align)
     h->discarded = 0;
     account((long long)bytes);
     return (void *)at;
+}
+
+static void *take(size_t bytes, size_t align)
+{
+    return take_from(malloc, bytes, align);
+}
+
+static void *zeroed(size_t total)
+{
+    return calloc(1, total);
+}
+
+void *cs_alloc_sparse(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *p = take_from(zeroed, bytes, page);
+    if (!p)
+        return NULL;
+    header *h = (header *)((uint8_t *)p - sizeof(header));
+    h->discarded = bytes;
+    account(-(long long)bytes);
+#ifdef MADV_NOHUGEPAGE
+    madvise(p, bytes & ~(page - 1), MADV_NOHUGEPAGE);
+#endif
+    return p;
+}
+
+void cs_mem_clear(void *from, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)from, end = at + bytes;
+    uintptr_t lo = (at + page - 1) & ~(page - 1), hi = end & ~(page - 1);
+    if (lo >= hi) {
+        memset(from, 0, bytes);
+        return;
+    }
+    memset(from, 0, lo - at);
+    memset((void *)hi, 0, end - hi);
+    if (madvise((void *)lo, hi - lo, MADV_REMOVE) == 0)
+        return;
+    bool own = errno == EINVAL; /* private pages: their next content is zero */
+    if (!own || madvise((void *)lo, hi - lo, MADV_DONTNEED) != 0)
+        memset((void *)lo, 0, hi - lo);
 }
 
 void *cs_malloc(size_t bytes)

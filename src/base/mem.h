@@ -26,6 +26,11 @@ void cs_free(void *p);
  * lost and no longer counts as held. The block is freed as usual. */
 void cs_mem_discard(void *block, void *from, size_t bytes);
 
+/* Zeroed memory whose pages are taken when they are first used, for buffers larger than what they hold at a time; nothing of it counts as held. */
+void *cs_alloc_sparse(size_t bytes);
+/* Makes [from, from+bytes) zero; whole pages go back to the system where they can (memory of this process alone, or shared and without a file). */
+void cs_mem_clear(void *from, size_t bytes);
+
 /* Hands p on; NULL ends the process with one line and exit code 5. For use inside a step, where nothing can be unwound. */
 void *cs_mem_must(void *p, size_t bytes, const char *what);
 

@@ -30,7 +30,7 @@ typedef struct cs_comm_ops {
     void (*begin)(cs_xfer *x, const cs_comm_args *a);                          /* comm and kind are set */
     void (*wait)(cs_xfer *x);
     void (*progress)(cs_comm *c);
-    void *(*alloc)(cs_comm *c, int64_t bytes);
+    void *(*alloc)(cs_comm *c, int64_t bytes, bool sparse);
     void (*free)(cs_comm *c, void *p);
     cs_status (*split)(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err);
     void (*destroy)(cs_comm *c);

@@ -158,7 +158,13 @@ void cs_comm_progress(cs_comm *c)
 void *cs_comm_alloc(cs_comm *c, int64_t bytes)
 {
     CS_ASSERT(bytes >= 0);
-    return c->ops->alloc(c, bytes);
+    return c->ops->alloc(c, bytes, false);
+}
+
+void *cs_comm_alloc_sparse(cs_comm *c, int64_t bytes)
+{
+    CS_ASSERT(bytes >= 0);
+    return c->ops->alloc(c, bytes, true);
 }
 
 void cs_comm_free(cs_comm *c, void *p)

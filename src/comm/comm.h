@@ -65,6 +65,8 @@ void cs_comm_progress(cs_comm *c);
 /* Memory that all ranks of one host can reduce without a copy (shm back end); elsewhere ordinary aligned memory. Zeroed.
  * Collective over c. Reductions over buffers from here are the fast path. Lives until cs_comm_free; NULL on all ranks when one is out of memory. */
 void *cs_comm_alloc(cs_comm *c, int64_t bytes);
+/* The same for a buffer of which little is used at a time: pages are taken when they are used, and cs_mem_clear gives them back. */
+void *cs_comm_alloc_sparse(cs_comm *c, int64_t bytes);
 /* Gives back what cs_comm_alloc of the same c gave. Collective over c; NULL (on all ranks) is fine. */
 void cs_comm_free(cs_comm *c, void *p);
 

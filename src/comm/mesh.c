@@ -9,6 +9,15 @@ void cs_mesh_coords(const int size[CS_AXIS_COUNT], int rank, int coord[CS_AXIS_C
     }
 }
 
+/* Color of the group that stages 0 and size - 1 of a pipeline share; the stages between have one each. */
+static int tie_color(const cs_mesh *m)
+{
+    int stage = m->coord[CS_AXIS_PP];
+    if (stage == m->size[CS_AXIS_PP] - 1)
+        stage = 0;
+    return (stage * m->size[CS_AXIS_DP] + m->coord[CS_AXIS_DP]) * m->size[CS_AXIS_TP] + m->coord[CS_AXIS_TP];
+}
+
 cs_status cs_mesh_init(cs_mesh *mesh, cs_comm *world, int tp, int dp, int pp, cs_error *err)
 {
     *mesh = (cs_mesh){.world = world, .size = {tp, dp, pp}};
@@ -31,11 +40,15 @@ cs_status cs_mesh_init(cs_mesh *mesh, cs_comm *world, int tp, int dp, int pp, cs
             return s;
         }
     }
-    return CS_OK;
+    cs_status s = cs_comm_split(world, tie_color(mesh), mesh->coord[CS_AXIS_PP], &mesh->tie, err);
+    if (s != CS_OK)
+        cs_mesh_release(mesh);
+    return s;
 }
 
 void cs_mesh_release(cs_mesh *mesh)
 {
+    cs_comm_destroy(mesh->tie);
     for (int a = 0; a < CS_AXIS_COUNT; a++)
         cs_comm_destroy(mesh->group[a]);
     *mesh = (cs_mesh){0};

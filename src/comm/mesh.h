@@ -10,6 +10,7 @@ typedef enum cs_axis { CS_AXIS_TP, CS_AXIS_DP, CS_AXIS_PP, CS_AXIS_COUNT, CS_AXI
 typedef struct cs_mesh {
     cs_comm *world;                /* borrowed */
     cs_comm *group[CS_AXIS_COUNT]; /* owned; the ranks that differ from this one in that axis only */
+    cs_comm *tie;                  /* owned; the first and the last stage of this pipeline, where a tied embedding lies twice; other stages: alone */
     int size[CS_AXIS_COUNT], coord[CS_AXIS_COUNT];
 } cs_mesh;
 

@@ -248,11 +248,12 @@ static bool map_shared(cs_mpi *c, cs_mpi_segment *s)
     return true;
 }
 
-static void *mpi_alloc(cs_comm *comm, int64_t bytes)
+static void *mpi_alloc(cs_comm *comm, int64_t bytes, bool sparse)
 {
     cs_mpi *c = own(comm);
     cs_mpi_segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
-    int bad = !s || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) || cs_failpoint_mem(), any = 0;
+    bool fits = sparse || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) <= (uint64_t)sysconf(_SC_PHYS_PAGES);
+    int bad = !s || !fits || cs_failpoint_mem(), any = 0;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
     if (any) {
         cs_free(s);
@@ -262,7 +263,7 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes)
     s->id = ++c->next_id;
     s->shared = c->one_host && comm->size > 1 && bytes >= DIRECT_BYTES && map_shared(c, s);
     if (!s->shared)
-        s->mine = cs_alloc_aligned(s->bytes);
+        s->mine = sparse ? cs_alloc_sparse(s->bytes) : cs_alloc_aligned(s->bytes);
     bad = !s->mine;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
     if (any) {
@@ -270,7 +271,10 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes)
         cs_free(s);
         return NULL;
     }
-    memset(s->mine, 0, s->bytes);
+    if (s->shared && sparse)
+        cs_mem_clear(s->mine, s->bytes);
+    else if (!sparse)
+        memset(s->mine, 0, s->bytes);
     s->next = c->segments;
     c->segments = s;
     MPI_Barrier(c->comm); /* nobody writes into a peer's memory before it is cleared */

@@ -3,11 +3,11 @@
 
 #include "base/mem.h"
 
-static void *self_alloc(cs_comm *c, int64_t bytes)
+static void *self_alloc(cs_comm *c, int64_t bytes, bool sparse)
 {
     (void)c;
-    void *p = cs_alloc_aligned((size_t)bytes);
-    if (p)
+    void *p = sparse ? cs_alloc_sparse((size_t)bytes) : cs_alloc_aligned((size_t)bytes);
+    if (p && !sparse)
         memset(p, 0, (size_t)bytes);
     return p;
 }

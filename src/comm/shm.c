@@ -201,9 +201,11 @@ static void shm_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
 }
 
 /* The leader reserves for all; every rank needs a record of its own. Any failure is everybody's. */
-static void *shm_alloc(cs_comm *comm, int64_t bytes)
+/* Pages of the region are taken when they are used. */
+static void *shm_alloc(cs_comm *comm, int64_t bytes, bool sparse)
 {
     cs_shm *c = own(comm);
+    (void)sparse;
     size_t unit = bytes >= (4 << 20) ? (size_t)2 << 20 : 4096, stride, all;
     cs_shm_block *b = cs_calloc(1, sizeof *b);
     if (!cs_align_checked(bytes ? (size_t)bytes : 1, unit, &stride) || !cs_mul_checked(stride, (size_t)comm->size, &all))
