@@ -26,7 +26,8 @@ typedef struct world {
     cs_spec spec;
     cs_param_table table;
     cs_arena arena;
-    cs_opt_state opt; /* elements [lo, hi) */
+    cs_flat_range range; /* of opt */
+    cs_opt_state opt;
 } world;
 
 static inline void put_real(void *flat, cs_dtype t, int64_t i, double v)
@@ -44,10 +45,10 @@ static inline void fill_state(world *w, int64_t step)
     for (int64_t k = 0; k < cs_param_n_views(&w->table); k++) {
         cs_param_view v = cs_param_view_at(&w->table, k);
         for (int64_t i = v.offset; i < v.offset + v.n; i++) {
-            if (i < w->opt.lo || i >= w->opt.hi)
+            if (i < w->range.lo || i >= w->range.hi)
                 continue;
-            put_real(w->opt.m, acc, i - w->opt.lo, (double)(i + step) / 3);
-            put_real(w->opt.v, acc, i - w->opt.lo, (double)(i + step) / 7);
+            put_real(w->opt.m, acc, i - w->range.lo, (double)(i + step) / 3);
+            put_real(w->opt.v, acc, i - w->range.lo, (double)(i + step) / 7);
         }
     }
 }
@@ -58,16 +59,18 @@ static inline void world_init(world *w, cs_spec spec, cs_dtype store, int64_t lo
     cs_error err = {0};
     *w = (world){.spec = spec};
     cs_arena_init(&w->arena, "test");
-    assert_int_equal(cs_param_table_init(&w->table, &w->spec, cs_precision_of(store), false, &w->arena, &err), CS_OK);
-    assert_int_equal(cs_param_table_alloc(&w->table, true, NULL, &err), CS_OK);
+    assert_int_equal(cs_param_table_init(&w->table, &w->spec, cs_precision_of(store), false, NULL, &w->arena, &err), CS_OK);
+    assert_int_equal(cs_param_table_alloc(&w->table, true, false, NULL, &err), CS_OK);
     hi = hi < 0 ? w->table.n_elements : hi;
     size_t bytes = (size_t)(hi - lo) * cs_dtype_size(w->table.prec.master);
-    w->opt = (cs_opt_state){.lo = lo, .hi = hi, .m = cs_calloc(1, bytes + 8), .v = cs_calloc(1, bytes + 8)};
+    w->range = (cs_flat_range){lo, hi, 0};
+    w->opt = (cs_opt_state){.range = &w->range, .n_ranges = 1, .n = hi - lo, .m = cs_calloc(1, bytes + 8), .v = cs_calloc(1, bytes + 8),
+                            .replicated = lo == 0 && hi == w->table.n_elements};
     if (!w->table.master) {
         w->opt.master = cs_calloc(1, bytes + 8);
         w->table.master = w->opt.master;
-        w->table.master_lo = lo;
-        w->table.master_hi = hi;
+        w->table.master_range = &w->range;
+        w->table.n_master_ranges = 1;
     }
     if (filled) {
         cs_param_table_fill(&w->table, (uint64_t)step);
@@ -89,7 +92,7 @@ static inline void world_release(world *w)
 static inline void world_equal(const world *a, const world *b)
 {
     size_t n = (size_t)a->table.n_elements * cs_dtype_size(a->table.prec.store);
-    size_t k = (size_t)(a->opt.hi - a->opt.lo) * cs_dtype_size(a->table.prec.master);
+    size_t k = (size_t)a->opt.n * cs_dtype_size(a->table.prec.master);
     assert_memory_equal(a->table.store, b->table.store, n);
     assert_memory_equal(a->opt.m, b->opt.m, k);
     assert_memory_equal(a->opt.v, b->opt.v, k);
@@ -103,6 +106,16 @@ static inline cs_ckpt_save_args save_args(const world *w, const char *run, int64
                                .state_json = "{\"step\": 7}\n", .run_id = "run", .tokenizer_hash = "0123"};
 }
 
+/* cs_ckpt_save over data-parallel ranks. Collective over c. */
+static inline cs_status save_over(const cs_ckpt_save_args *a, cs_comm *c, cs_error *err)
+{
+    cs_mesh mesh;
+    CS_TRY(cs_mesh_init(&mesh, c, 1, cs_comm_size(c), 1, err));
+    cs_status status = cs_ckpt_save(a, &mesh, err);
+    cs_mesh_release(&mesh);
+    return status;
+}
+
 static inline void must(cs_status s, const cs_error *err)
 {
     if (s != CS_OK)
@@ -113,7 +126,7 @@ static inline void save(const world *w, const char *run, int64_t iteration)
 {
     cs_error err = {0};
     cs_ckpt_save_args a = save_args(w, run, iteration);
-    must(cs_ckpt_save(&a, cs_comm_self(), &err), &err);
+    must(save_over(&a, cs_comm_self(), &err), &err);
 }
 
 /* In memory where the system has such a folder: these tests flush to disk thousands of times. */

@@ -5,21 +5,23 @@
 #ifndef CS_CKPT_CKPT_H
 #define CS_CKPT_CKPT_H
 
-#include "comm/comm.h"
+#include "comm/mesh.h"
 #include "model/param.h"
 #include "model/spec.h"
 
-/* The optimizer's flat buffers: this rank holds elements [lo, hi) of the table's range, index 0 of each buffer = element lo. */
+/* The optimizer's buffers: this rank holds the elements of the table in `range`. */
 typedef struct cs_opt_state {
-    int64_t lo, hi;
-    void *master, *m, *v; /* A; master NULL where the store is the master (f32, f64): then it is not written twice */
+    const cs_flat_range *range; /* [n_ranges] */
+    int64_t n_ranges, n;        /* n: elements in all */
+    void *master, *m, *v;       /* A [n]; master NULL where the store is the master (f32, f64): then it is not written twice */
+    bool replicated;            /* every data-parallel rank holds the same */
 } cs_opt_state;
 
 typedef struct cs_ckpt_save_args {
     const char *run_dir;  /* checkpoints are run_dir/iter_0000100 */
     int64_t iteration;
     const cs_spec *spec;
-    const cs_param_table *table; /* every rank holds the whole store (data parallel) */
+    const cs_param_table *table; /* every rank holds the whole store of its place in the model */
     const cs_opt_state *opt;     /* NULL = weights only */
     const char *state_json;      /* text of trainer/state.json; NULL = none is written */
     const char *const *tokenizer_files;
@@ -30,10 +32,11 @@ typedef struct cs_ckpt_save_args {
     size_t max_shard_bytes;      /* 0 = 5 GB, as Hugging Face */
 } cs_ckpt_save_args;
 
-/* Collective over c (the data-parallel group, whose ranks' [lo,hi) partition the table, or all hold [0,n)). On any failure: the same status on all
+/* Collective over the world of the mesh; the ranks' places make up the model, and within a data-parallel group the ranges of opt its part of the
+ * table, if they are not replicated. On any failure: the same status on all
  * ranks, the temporary folder removed, older checkpoints untouched. If only `latest`, the tracker file or the flush behind the rename failed, the
  * new checkpoint is there and whole. A checkpoint of the same iteration is exchanged for the new one in one step. */
-cs_status cs_ckpt_save(const cs_ckpt_save_args *args, cs_comm *c, cs_error *err);
+cs_status cs_ckpt_save(const cs_ckpt_save_args *args, const cs_mesh *mesh, cs_error *err);
 
 /* Resolves --load PATH: an HF folder itself, a checkpoint, or a run folder's newest complete checkpoint (`latest` is a hint, the folders
  * themselves decide). Complete: a manifest, and every file with its length; with `fallback` the hashes too, and damaged ones are skipped with a

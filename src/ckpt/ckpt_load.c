@@ -62,16 +62,23 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err)
     return as_ckpt(has_manifest(dir), s, err);
 }
 
-/* Elements [lo, hi) of the flat buffer `flat`, whose index 0 is element `base`, from the tensor that covers view v. */
-static void copy_range(const cs_st_tensor *t, const cs_param_view *v, void *flat, cs_dtype type, int64_t base, int64_t lo, int64_t hi)
+/* What a buffer of these ranges holds of the tensor that covers view v. */
+static void copy_ranges(const cs_st_tensor *t, const cs_param_view *v, void *flat, cs_dtype type, const cs_flat_range *range, int64_t n_ranges)
 {
+    cs_flat_range own;
     for (int64_t i = 0; i < v->n_runs; i++) {
         cs_param_run r = cs_param_view_run(v, i);
-        int64_t from = r.offset > lo ? r.offset : lo, to = r.offset + r.n < hi ? r.offset + r.n : hi;
-        if (from < to)
-            cs_cast(type, cs_flat_at(flat, type, from - base), t->dtype, t->data + (size_t)(r.at + from - r.offset) * cs_dtype_size(t->dtype),
-                    to - from);
+        if (cs_flat_clip(range, n_ranges, r.offset, r.offset + r.n, &own))
+            cs_cast(type, cs_flat_at(flat, type, own.at), t->dtype, t->data + (size_t)(r.at + own.lo - r.offset) * cs_dtype_size(t->dtype),
+                    own.hi - own.lo);
     }
+}
+
+static void copy_store(const cs_st_tensor *t, const cs_param_view *v, const cs_param_table *table)
+{
+    const cs_flat_range all = {0, table->n_elements, 0};
+    const cs_flat_range *range = table->store_range ? table->store_range : &all;
+    copy_ranges(t, v, table->store, table->prec.store, range, table->store_range ? table->n_store_ranges : 1);
 }
 
 static void fill_table(const cs_hf *hf, cs_param_table *t)
@@ -79,9 +86,9 @@ static void fill_table(const cs_hf *hf, cs_param_table *t)
     for (int64_t i = 0; i < cs_param_n_views(t); i++) {
         cs_param_view v = cs_param_view_at(t, i);
         const cs_st_tensor *src = cs_hf_find(hf, v.name, NULL);
-        copy_range(src, &v, t->store, t->prec.store, 0, 0, t->n_elements);
+        copy_store(src, &v, t);
         if (t->master && t->master != t->store)
-            copy_range(src, &v, t->master, t->prec.master, t->master_lo, t->master_lo, t->master_hi);
+            copy_ranges(src, &v, t->master, t->prec.master, t->master_range, t->n_master_ranges);
     }
     cs_param_touch(t);
 }
@@ -139,7 +146,7 @@ static cs_status load_moment(const optim_file *o, const cs_param_view *v, const 
     CS_TRY(find_entry(o, v, suffix, &t, err));
     if (!t)
         return cs_fail(err, CS_E_CKPT, "%s: \"%s%s\" is missing", o->path, v->name, suffix);
-    copy_range(t, v, buf, o->table->prec.master, o->opt->lo, o->opt->lo, o->opt->hi);
+    copy_ranges(t, v, buf, o->table->prec.master, o->opt->range, o->opt->n_ranges);
     return CS_OK;
 }
 
@@ -149,23 +156,23 @@ static cs_status load_master(optim_file *o, const cs_param_view *v, cs_error *er
     CS_TRY(find_entry(o, v, ".master", &t, err));
     if (!o->opt->master) {
         if (t)
-            copy_range(t, v, o->table->store, o->table->prec.store, 0, 0, o->table->n_elements);
+            copy_store(t, v, o->table);
         return CS_OK;
     }
     if (!t && !o->weights.n_shards)
         CS_TRY(cs_hf_init(&o->weights, o->dir, err));
     if (!t)
         t = cs_hf_find(&o->weights, v->name, NULL);
-    if (!t || !cs_cast_can(t->dtype) || t->n != v->n)
+    if (!t || !cs_cast_can(t->dtype) || t->n != cs_param_view_total(v))
         return cs_fail(err, CS_E_CKPT, "%s: \"%s.master\" is missing, and the weights do not hold \"%s\" either", o->path, v->name, v->name);
-    copy_range(t, v, o->opt->master, o->table->prec.master, o->opt->lo, o->opt->lo, o->opt->hi);
+    copy_ranges(t, v, o->opt->master, o->table->prec.master, o->opt->range, o->opt->n_ranges);
     return CS_OK;
 }
 
 static cs_status load_optim(optim_file *o, cs_error *err)
 {
     cs_dtype type = o->table->prec.master;
-    size_t bytes = (size_t)(o->opt->hi - o->opt->lo) * cs_dtype_size(type);
+    size_t bytes = (size_t)o->opt->n * cs_dtype_size(type);
     CS_TRY(cs_hf_init(&o->file, o->path, err));
     memset(o->opt->m, 0, bytes); /* the gaps between tensors are zero */
     memset(o->opt->v, 0, bytes);

@@ -21,13 +21,15 @@ static const char *const kind_suffix[N_KINDS] = {".exp_avg", ".exp_avg_sq", ".ma
 
 typedef struct saver {
     const cs_ckpt_save_args *a;
-    cs_comm *c;
+    const cs_mesh *mesh;
+    cs_comm *c; /* the world */
     int rank, size;
+    int64_t written; /* bytes of tensors by this rank */
     char temp[PATH_MAX], final[PATH_MAX];
     cs_st_plan model, optim;
     cs_arena names; /* of the optimizer's entries */
     cs_manifest manifest;
-    bool has_optim, replicated; /* replicated: every rank holds the whole optimizer state */
+    bool has_optim;
 } saver;
 
 /* Tag of an entry: view * (1 + N_KINDS) + 0 for the weight, 1 + kind for optimizer state. */
@@ -186,60 +188,81 @@ static cs_status start_folder(saver *s, cs_error *err)
     return CS_OK;
 }
 
-/* An even share of the flat buffers for this rank, cut at aligned elements. */
-static void even_share(const saver *s, int64_t *lo, int64_t *hi)
+/* An even share of the flat buffers for this rank of those that hold the same, cut at aligned elements. */
+static cs_flat_range even_share(const saver *s)
 {
-    int64_t units = s->a->table->n_elements / CS_PARAM_ALIGN;
-    *lo = units * s->rank / s->size * CS_PARAM_ALIGN;
-    *hi = s->rank + 1 == s->size ? s->a->table->n_elements : units * (s->rank + 1) / s->size * CS_PARAM_ALIGN;
+    int64_t n = s->a->table->n_elements, units = n / CS_PARAM_ALIGN, rank = s->mesh->coord[CS_AXIS_DP], size = s->mesh->size[CS_AXIS_DP];
+    int64_t lo = units * rank / size * CS_PARAM_ALIGN;
+    return (cs_flat_range){lo, rank + 1 == size ? n : units * (rank + 1) / size * CS_PARAM_ALIGN, lo};
 }
 
-/* Writes elements [lo, hi) of flat buffers into their entries of one file. Buffers per tag kind; index 0 of buffer k is element base[k]. */
-static cs_status write_ranges(const saver *s, const char *name, const cs_st_plan *plan, const cs_st_file *f, void *const buf[1 + N_KINDS],
-                              const int64_t base[1 + N_KINDS], int64_t lo, int64_t hi, cs_error *err)
+/* What is written: elements of flat buffers (one per kind of tag) that are this rank's to write. */
+typedef struct flat_source {
+    void *buf[1 + N_KINDS];
+    const cs_flat_range *range;
+    int64_t n_ranges;
+} flat_source;
+
+/* Writes one tensor's elements that this rank has. */
+static cs_status write_tensor(saver *s, cs_writer *w, const cs_st_entry *e, const flat_source *from, cs_error *err)
+{
+    cs_param_view v = cs_param_view_at(s->a->table, e->tag / (1 + N_KINDS));
+    int k = (int)(e->tag % (1 + N_KINDS));
+    size_t size = cs_dtype_size(e->dtype);
+    if (!cs_param_view_is_owner(&v))
+        return CS_OK;
+    for (int64_t j = 0; j < v.n_runs; j++) {
+        cs_param_run r = cs_param_view_run(&v, j);
+        cs_flat_range own;
+        if (!cs_flat_clip(from->range, from->n_ranges, r.offset, r.offset + r.n, &own))
+            continue;
+        size_t bytes = (size_t)(own.hi - own.lo) * size, at = e->offset + (size_t)(r.at + own.lo - r.offset) * size;
+        CS_TRY(cs_writer_pwrite(w, cs_flat_at(from->buf[k], e->dtype, own.at), bytes, (int64_t)at, err));
+        s->written += (int64_t)bytes;
+    }
+    return CS_OK;
+}
+
+/* Writes this rank's elements of the tensors of one file. */
+static cs_status write_ranges(saver *s, const char *name, const cs_st_plan *plan, const cs_st_file *f, const flat_source *from, cs_error *err)
 {
     char path[PATH_MAX];
     cs_writer w;
     cs_status status = CS_OK;
     CS_TRY(cs_hf_path(path, sizeof path, s->temp, name, err));
     CS_TRY(cs_writer_init_update(&w, path, err));
-    for (size_t i = f->first; i < f->first + f->n && status == CS_OK; i++) {
-        const cs_st_entry *e = &plan->entry[i];
-        cs_param_view v = cs_param_view_at(s->a->table, e->tag / (1 + N_KINDS));
-        int k = (int)(e->tag % (1 + N_KINDS));
-        size_t size = cs_dtype_size(e->dtype);
-        for (int64_t j = 0; j < v.n_runs && status == CS_OK; j++) {
-            cs_param_run r = cs_param_view_run(&v, j);
-            int64_t from = r.offset > lo ? r.offset : lo, to = r.offset + r.n < hi ? r.offset + r.n : hi;
-            if (from < to)
-                status = cs_writer_pwrite(&w, cs_flat_at(buf[k], e->dtype, from - base[k]), (size_t)(to - from) * size,
-                                          (int64_t)(e->offset + (size_t)(r.at + from - r.offset) * size), err);
-        }
-    }
+    for (size_t i = f->first; i < f->first + f->n && status == CS_OK; i++)
+        status = write_tensor(s, &w, &plan->entry[i], from, err);
     if (status == CS_OK)
         return cs_writer_commit(&w, err);
     cs_writer_abort(&w);
     return status;
 }
 
-static cs_status write_data(const saver *s, cs_error *err)
+static cs_status write_data(saver *s, cs_error *err)
 {
     const cs_opt_state *o = s->a->opt;
-    int64_t lo, hi;
-    even_share(s, &lo, &hi);
-    void *const weights[1 + N_KINDS] = {s->a->table->store};
-    const int64_t zero[1 + N_KINDS] = {0};
+    const cs_param_table *t = s->a->table;
+    const cs_flat_range share = even_share(s);
+    const flat_source weights = {{t->store}, t->store_range ? t->store_range : &share, t->store_range ? t->n_store_ranges : 1};
     for (size_t i = 0; i < s->model.n_files; i++)
-        CS_TRY(write_ranges(s, s->model.file[i].name, &s->model, &s->model.file[i], weights, zero, lo, hi, err));
+        CS_TRY(write_ranges(s, s->model.file[i].name, &s->model, &s->model.file[i], &weights, err));
     if (!s->has_optim)
         return CS_OK;
-    void *const state[1 + N_KINDS] = {NULL, o->m, o->v, o->master};
-    const int64_t base[1 + N_KINDS] = {0, o->lo, o->lo, o->lo};
-    if (!s->replicated) {
-        lo = o->lo;
-        hi = o->hi;
-    }
-    return write_ranges(s, "trainer/optimizer.safetensors", &s->optim, &s->optim.file[0], state, base, lo, hi, err);
+    const flat_source state = {{NULL, o->m, o->v, o->master}, o->replicated ? &share : o->range, o->replicated ? 1 : o->n_ranges};
+    return write_ranges(s, "trainer/optimizer.safetensors", &s->optim, &s->optim.file[0], &state, err);
+}
+
+/* The ranks together wrote every byte of every tensor once. */
+static void check_written(const saver *s)
+{
+    int64_t sum = s->written, want = 0;
+    cs_comm_allreduce_sum(s->c, &sum, 1, CS_I64);
+    for (size_t i = 0; i < s->model.n_files; i++)
+        want += (int64_t)(s->model.file[i].size - s->model.file[i].header.len);
+    if (s->has_optim)
+        want += (int64_t)(s->optim.file[0].size - s->optim.file[0].header.len);
+    CS_ASSERT(sum == want);
 }
 
 /* Rank r reads files r, r+size, .. back and hashes them; the sums (all other ranks give zeros) hand the numbers to everybody. */
@@ -320,6 +343,7 @@ static cs_status run_phases(saver *s, cs_error *err)
         status = start_folder(s, err);
     CS_TRY(cs_agree(s->c, status, err));
     CS_TRY(cs_agree(s->c, write_data(s, err), err));
+    check_written(s);
     CS_TRY(hash_files(s, err));
     status = CS_OK;
     if (s->rank == 0)
@@ -337,30 +361,17 @@ static void name_folders(saver *s)
     snprintf(s->temp, sizeof s->temp, "%s/iter_%07" PRId64 ".tmp.%" PRId64, s->a->run_dir, s->a->iteration, pid);
 }
 
-/* Whether all ranks hold everything, or each its own part and all parts together the table. */
-static void find_sharing(saver *s)
+cs_status cs_ckpt_save(const cs_ckpt_save_args *args, const cs_mesh *mesh, cs_error *err)
 {
-    int64_t n = s->a->table->n_elements, sums[2] = {0, 0};
-    if (!s->has_optim)
-        return;
-    sums[0] = s->a->opt->hi - s->a->opt->lo;
-    sums[1] = s->a->opt->lo == 0 && s->a->opt->hi == n;
-    cs_comm_allreduce_sum(s->c, sums, 2, CS_I64);
-    s->replicated = sums[1] == s->size;
-    CS_ASSERT(s->replicated || sums[0] == n);
-}
-
-cs_status cs_ckpt_save(const cs_ckpt_save_args *args, cs_comm *c, cs_error *err)
-{
+    cs_comm *c = mesh->world;
     if (strlen(args->run_dir) > PATH_MAX - 400)
         return cs_fail(err, CS_E_IO, "%.200s: path too long", args->run_dir);
     saver *s = cs_calloc(1, sizeof *s);
     cs_status status = s ? CS_OK : cs_fail_nomem(err, sizeof *s, "saving a checkpoint");
     CS_TRY(cs_agree(c, status, err));
-    *s = (saver){.a = args, .c = c, .rank = cs_comm_rank(c), .size = cs_comm_size(c), .has_optim = args->opt && !args->no_save_optim};
+    *s = (saver){.a = args, .mesh = mesh, .c = c, .rank = cs_comm_rank(c), .size = cs_comm_size(c), .has_optim = args->opt && !args->no_save_optim};
     cs_arena_init(&s->names, "checkpoint names");
     name_folders(s);
-    find_sharing(s);
     status = run_phases(s, err);
     if (s->rank == 0 && cs_io_kind(s->temp, NULL) != CS_FILE_NONE) { /* a failed save, or the one that was replaced */
         cs_error why = {0};

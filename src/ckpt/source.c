@@ -9,7 +9,7 @@
 
 cs_status cs_source_tables(cs_source *src, cs_error *err)
 {
-    CS_TRY(cs_param_table_init(&src->table, &src->spec, cs_precision_of(CS_F32), false, &src->arena, err));
+    CS_TRY(cs_param_table_init(&src->table, &src->spec, cs_precision_of(CS_F32), false, NULL, &src->arena, err));
     int64_t n = cs_param_n_views(&src->table), at = 0;
     src->view = cs_arena_calloc(&src->arena, (size_t)n, sizeof *src->view);
     src->first_view = cs_arena_calloc(&src->arena, (size_t)src->table.n_rows + 1, sizeof *src->first_view);
@@ -99,17 +99,29 @@ cs_status cs_source_is_foreign(const char *path, bool *foreign, cs_error *err)
     return CS_OK;
 }
 
-/* Rows [lo, lo+n) of view i go to `at` in the flat buffers. */
-static void fill_rows(const cs_source *src, cs_param_table *t, int64_t i, int64_t lo, int64_t n, int64_t at, void *part)
+/* Rows [lo, lo+n) of view i, read into `part` with element type `type`. */
+static void *read_part(const cs_source *src, int64_t i, int64_t lo, int64_t n, cs_dtype type, void *part)
 {
-    int64_t cols = src->view[i].ndim == 2 ? src->view[i].shape[1] : 1, count = n * cols;
-    cs_source_read(src, i, lo, n, t->prec.store, cs_flat_at(t->store, t->prec.store, at));
-    if (!t->master || t->master == t->store || at + count <= t->master_lo || at >= t->master_hi)
+    cs_source_read(src, i, lo, n, type, part);
+    return part;
+}
+
+/* Elements [at, at + n) of view i, within whole rows that fit in `part`, go to element `to` of the flat buffers. */
+static void fill_elements(const cs_source *src, cs_param_table *t, int64_t i, int64_t at, int64_t n, int64_t to, void *part)
+{
+    int64_t cols = src->view[i].ndim == 2 ? src->view[i].shape[1] : 1, row = at / cols, skip = at % cols, rows = (skip + n + cols - 1) / cols;
+    cs_dtype store = t->prec.store, type = t->prec.master;
+    cs_flat_range own;
+    bool some = cs_param_store_clip(t, to, to + n, &own);
+    if (some && own.hi - own.lo == rows * cols)
+        cs_source_read(src, i, row, rows, store, cs_flat_at(t->store, store, to));
+    else if (some)
+        memcpy(cs_flat_at(t->store, store, own.lo), cs_flat_at(read_part(src, i, row, rows, store, part), store, skip + own.lo - to),
+               (size_t)(own.hi - own.lo) * cs_dtype_size(store));
+    if (!t->master || t->master == t->store || !cs_flat_clip(t->master_range, t->n_master_ranges, to, to + n, &own))
         return;
-    cs_source_read(src, i, lo, n, t->prec.master, part);
-    int64_t from = at > t->master_lo ? at : t->master_lo, to = at + count < t->master_hi ? at + count : t->master_hi;
-    memcpy(cs_flat_at(t->master, t->prec.master, from - t->master_lo), cs_flat_at(part, t->prec.master, from - at),
-           (size_t)(to - from) * cs_dtype_size(t->prec.master));
+    memcpy(cs_flat_at(t->master, type, own.at), cs_flat_at(read_part(src, i, row, rows, type, part), type, skip + own.lo - to),
+           (size_t)(own.hi - own.lo) * cs_dtype_size(type));
 }
 
 void cs_source_fill(const cs_source *src, cs_param_table *t)
@@ -117,17 +129,15 @@ void cs_source_fill(const cs_source *src, cs_param_table *t)
     enum { SLICE = 1 << 16 };
     int64_t widest = SLICE;
     for (int64_t r = 0; r < t->n_rows; r++)
-        widest = t->row[r].cols > widest ? t->row[r].cols : widest;
+        widest = t->row[r].full_cols > widest ? t->row[r].full_cols : widest;
     void *part = cs_mem_must(cs_calloc((size_t)widest, 8), (size_t)widest * 8, "a slice of a tensor");
     for (int64_t i = 0; i < cs_param_n_views(t); i++) {
         cs_param_view v = cs_param_view_at(t, i);
-        int64_t cols = v.ndim == 2 ? v.shape[1] : 1, step = SLICE / cols > 0 ? SLICE / cols : 1;
+        int64_t cols = v.ndim == 2 ? v.shape[1] : 1, step = SLICE / cols > 0 ? SLICE / cols * cols : cols;
         for (int64_t k = 0; k < v.n_runs; k++) {
             cs_param_run run = cs_param_view_run(&v, k);
-            for (int64_t lo = 0; lo < run.n / cols; lo += step) {
-                int64_t n = run.n / cols - lo < step ? run.n / cols - lo : step;
-                fill_rows(src, t, i, run.at / cols + lo, n, run.offset + lo * cols, part);
-            }
+            for (int64_t lo = 0; lo < run.n; lo += step)
+                fill_elements(src, t, i, run.at + lo, run.n - lo < step ? run.n - lo : step, run.offset + lo, part);
         }
     }
     cs_free(part);

@@ -76,7 +76,7 @@ static cs_status train_one(cs_bench *b, cs_dtype t, const rows *r)
     cs_dp dp;
     double best = INFINITY;
     CS_TRY(make_model(b, t, true, c->seq, &m));
-    cs_status status = cs_dp_init(&dp, &m->table, m->k, cs_comm_self(), (cs_dp_policy){0}, b->err);
+    cs_status status = cs_dp_init(&dp, &m->table, m->k, m->mesh, (cs_dp_policy){0}, b->err);
     if (status != CS_OK) {
         cs_model_destroy(m);
         return status;

@@ -155,7 +155,7 @@ static cs_status prepare(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     const cs_kernels_request ask = {choose_dtype(cli, c, p), c->train.isa, c->train.gemm};
     cs_arena_mark before = cs_arena_save(cli->perm);
     CS_TRY(cs_kernels_select(&ask, &q->kernels, NULL, err));
-    CS_TRY(cs_param_table_init(&p->table, &p->spec, cs_precision_of(ask.store), c->train.decay_norms, cli->perm, err));
+    CS_TRY(cs_param_table_init(&p->table, &p->spec, cs_precision_of(ask.store), c->train.decay_norms, NULL, cli->perm, err));
     q->table_bytes = (int64_t)(cs_arena_save(cli->perm).used - before.used);
     q->spec = &p->spec;
     q->table = &p->table;

@@ -12,9 +12,9 @@ void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tens
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);
     cs_arena *keep = saved ? ctx->stash : ctx->scratch;
-    int64_t T = x.rows, H = x.cols, width = b->attention.n_heads * b->attention.head_dim;
-    cs_tensor n1 = cs_ctx_tensor(ctx, keep, T, H), qkv = cs_ctx_tensor(ctx, keep, T, b->qkv.w->rows), att = cs_ctx_tensor(ctx, keep, T, width);
-    cs_tensor r = cs_ctx_tensor(ctx, keep, T, H), n2 = cs_ctx_tensor(ctx, keep, T, H);
+    int64_t T = ctx->batch->rows, R = x.rows, H = x.cols, width = b->attention.n_heads * b->attention.head_dim;
+    cs_tensor n1 = cs_ctx_tensor(ctx, keep, R, H), qkv = cs_ctx_tensor(ctx, keep, T, b->qkv.w->rows), att = cs_ctx_tensor(ctx, keep, T, width);
+    cs_tensor r = cs_ctx_tensor(ctx, keep, R, H), n2 = cs_ctx_tensor(ctx, keep, R, H);
 
     cs_norm_forward(&b->norm1, ctx, x, n1, SAVED(norm1));
     cs_linear_forward(&b->qkv, ctx, n1, qkv);
@@ -35,15 +35,16 @@ void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tens
 void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_block_saved *saved, cs_tensor dx)
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);
-    int64_t T = dy.rows, H = dy.cols, width = b->attention.n_heads * b->attention.head_dim;
-    cs_tensor dr = cs_ctx_tensor(ctx, ctx->scratch, T, H), datt = cs_ctx_tensor(ctx, ctx->scratch, T, width);
+    int64_t T = ctx->batch->rows, R = dy.rows, H = dy.cols, width = b->attention.n_heads * b->attention.head_dim;
+    cs_tensor dr = cs_ctx_tensor(ctx, ctx->scratch, R, H), datt = cs_ctx_tensor(ctx, ctx->scratch, T, width);
     cs_tensor dqkv = cs_ctx_tensor(ctx, ctx->scratch, T, b->qkv.w->rows);
 
     cs_mlp_backward(&b->mlp, ctx, dy, &saved->mlp, dr);                     /* forward: mlp(n2) -> y, y += r */
     cs_norm_backward(&b->norm2, ctx, dr, &saved->norm2, dr);                /* forward: norm2(r) -> n2 */
     cs_add(ctx, dr, dy);                                                    /* the residual's share */
-    cs_linear_backward_weight(&b->out, ctx, dr, saved->attention.out);      /* forward: out(att) -> r, r += x */
-    cs_linear_backward_input(&b->out, ctx, dr, datt);
+    cs_tensor whole = cs_linear_output_grad(&b->out, ctx, dr);
+    cs_linear_backward_weight(&b->out, ctx, whole, saved->attention.out);   /* forward: out(att) -> r, r += x */
+    cs_linear_backward_input(&b->out, ctx, whole, datt);
     cs_attention_backward(&b->attention, ctx, datt, &saved->attention, dqkv); /* forward: attention(qkv) -> att */
     if (b->rope)
         cs_rope_backward(b->rope, ctx, query_and_key(b, dqkv));             /* forward: rope(q, k) */

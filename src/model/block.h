@@ -22,9 +22,9 @@ typedef struct cs_block_saved {
     cs_mlp_saved mlp;
 } cs_block_saved;
 
-/* x, y S [T, H]. saved != NULL keeps in ctx->stash what backward needs (x by reference); NULL keeps nothing. */
+/* x, y S [cs_ctx_rows, H]. saved != NULL keeps in ctx->stash what backward needs (x by reference); NULL keeps nothing. */
 void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tensor y, cs_block_saved *saved);
-/* dx S [T, H], overwritten; it may be dy. saved is used up. */
+/* dx S [cs_ctx_rows, H], overwritten; it may be dy. saved is used up. */
 void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_block_saved *saved, cs_tensor dx);
 
 #endif

@@ -1,7 +1,5 @@
-/* Assembly of the model from the parameter table, and its forward and backward passes. */
+/* Assembly of the model from the parameter table. */
 #include "model/model.h"
-
-#include "base/clock.h"
 
 #include <string.h>
 
@@ -12,7 +10,7 @@ static const void *store_of(const cs_param_table *t, const cs_param *p)
 
 static cs_linear make_linear(const cs_param_table *t, cs_param *w, const cs_param *bias)
 {
-    return (cs_linear){.w = &w->weight, .bias = bias ? store_of(t, bias) : NULL};
+    return (cs_linear){.cut = w->cut, .w = &w->weight, .bias = bias ? store_of(t, bias) : NULL};
 }
 
 /* A norm's bias is the row behind its weight. */
@@ -26,15 +24,16 @@ static void make_block(cs_model *m, int64_t l)
     const cs_spec *s = &m->spec;
     const cs_param_table *t = &m->table;
     cs_block *b = &m->block[l];
+    int64_t tp = t->place.tp, heads = s->n_heads / tp;
 #define ROW(name) cs_param_layer(t, l, CS_ROW_##name)
     b->norm1 = make_norm(m, ROW(NORM1));
     b->norm2 = make_norm(m, ROW(NORM2));
     b->qkv = make_linear(t, ROW(QKV), ROW(QKV_BIAS));
     b->out = make_linear(t, ROW(OUT), ROW(OUT_BIAS));
-    b->attention = (cs_attention){.n_heads = s->n_heads, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .layer = l, .alibi = m->alibi,
-                                  .window = l >= s->window_from ? s->window : 0};
+    b->attention = (cs_attention){.n_heads = heads, .n_kv_heads = s->n_kv_heads / tp, .head_dim = s->head_dim, .layer = l,
+                                  .alibi = m->alibi ? m->alibi + t->place.tp_rank * heads : NULL, .window = l >= s->window_from ? s->window : 0};
     b->mlp = (cs_mlp){.act = s->family->act, .up = make_linear(t, ROW(UP), ROW(UP_BIAS)), .down = make_linear(t, ROW(DOWN), ROW(DOWN_BIAS)),
-                      .ffn = s->ffn};
+                      .ffn = ROW(DOWN)->cols};
     b->rope = s->pos == CS_POS_ROPE ? &m->rope : NULL;
 #undef ROW
 }
@@ -60,30 +59,68 @@ static cs_status plan(cs_model *m, const cs_model_options *opt, cs_error *err)
         CS_TRY(cs_mesh_init(&m->alone, cs_comm_self(), 1, 1, 1, err));
         m->mesh = &m->alone;
     }
-    return cs_param_table_init(&m->table, &m->spec, m->prec, opt->decay_norms, &m->perm, err);
+    m->sequence_parallel = opt->sequence_parallel && m->mesh->size[CS_AXIS_TP] > 1;
+    m->recompute_layers = opt->recompute_layers;
+    m->recompute_group = opt->recompute_group > 0 ? opt->recompute_group : 1;
+    CS_ASSERT(!opt->place || (opt->place->tp == m->mesh->size[CS_AXIS_TP] && opt->place->n_stages == m->mesh->size[CS_AXIS_PP]));
+    CS_ASSERT(opt->place || (m->mesh->size[CS_AXIS_TP] == 1 && m->mesh->size[CS_AXIS_PP] == 1));
+    return cs_param_table_init(&m->table, &m->spec, m->prec, opt->decay_norms, opt->place, &m->perm, err);
+}
+
+cs_status cs_model_add_stashes(cs_model *m, int64_t n, cs_error *err)
+{
+    int64_t most = 0;
+    const cs_place *p = &m->table.place;
+    for (int64_t c = 0; c < p->n_chunks; c++)
+        most = p->chunk[c].hi - p->chunk[c].lo > most ? p->chunk[c].hi - p->chunk[c].lo : most;
+    if (n <= m->n_stashes)
+        return CS_OK;
+    cs_stash *more = cs_realloc_array(m->stash, (size_t)n, sizeof *more);
+    if (!more)
+        return cs_fail_nomem(err, (size_t)n * sizeof *more, "the layers");
+    m->stash = more;
+    for (; m->n_stashes < n; m->n_stashes++) {
+        cs_stash *s = &more[m->n_stashes];
+        *s = (cs_stash){.input = cs_arena_calloc(&m->perm, (size_t)most + 1, sizeof *s->input),
+                        .block = cs_arena_calloc(&m->perm, (size_t)most + 1, sizeof *s->block)};
+        if (!s->input || !s->block)
+            return cs_fail_nomem(err, (size_t)most * sizeof *s->block, "the layers");
+        cs_arena_init(&s->arena, "saved activations");
+    }
+    return CS_OK;
+}
+
+static cs_status make_head(cs_model *m, const cs_model_options *opt, cs_error *err)
+{
+    int64_t tp = m->table.place.tp;
+    cs_param *head = &m->table.row[m->spec.tied_head ? CS_ROW_EMBED : CS_ROW_HEAD];
+    m->final_norm = make_norm(m, &m->table.row[CS_ROW_FINAL_NORM]);
+    m->loss = (cs_loss){.head = make_linear(&m->table, head, NULL), .first = head->part[0].lo, .most = (head->part[0].rows + tp - 1) / tp};
+    m->loss.head.cut = CS_CUT_NONE; /* the loss module does the communication of its input, once for all chunks of rows */
+    if (!m->spec.norm_head)
+        return CS_OK;
+    CS_TRY(cs_normhead_init(&m->norm_head, m->loss.head.w, opt->training, m->prec, &m->perm, err));
+    m->loss.head.w = &m->norm_head.unit;
+    return CS_OK;
 }
 
 static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
 {
     const cs_spec *s = &m->spec;
     cs_param_table *t = &m->table;
-    CS_TRY(cs_param_table_alloc(t, opt->training, m->mesh->group[CS_AXIS_DP], err));
+    CS_TRY(cs_param_table_alloc(t, opt->training, opt->sparse && cs_comm_size(m->mesh->group[CS_AXIS_DP]) > 1, m->mesh->group[CS_AXIS_DP], err));
     CS_TRY(make_positions(m, opt->n_pos, err));
     m->block = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->block);
-    m->saved = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->saved);
-    if (!m->block || !m->saved)
+    if (!m->block)
         return cs_fail_nomem(err, (size_t)s->n_layers * sizeof *m->block, "the layers");
-    m->embed = (cs_embed){.w = store_of(t, &t->row[CS_ROW_EMBED]), .rows = s->vocab_size};
-    for (int64_t l = 0; l < s->n_layers; l++)
-        make_block(m, l);
+    CS_TRY(cs_model_add_stashes(m, 1, err));
+    const cs_param *embed = &t->row[CS_ROW_EMBED];
+    m->embed = (cs_embed){.w = store_of(t, embed), .rows = embed->rows, .first = embed->part[0].lo};
+    for (int64_t c = 0; c < t->place.n_chunks; c++)
+        for (int64_t l = t->place.chunk[c].lo; l < t->place.chunk[c].hi; l++)
+            make_block(m, l);
     m->embed_norm = make_norm(m, &t->row[CS_ROW_EMBED_NORM]);
-    m->final_norm = make_norm(m, &t->row[CS_ROW_FINAL_NORM]);
-    m->loss = (cs_loss){.head = make_linear(t, &t->row[s->tied_head ? CS_ROW_EMBED : CS_ROW_HEAD], NULL), .most = s->vocab_size};
-    if (s->norm_head) {
-        CS_TRY(cs_normhead_init(&m->norm_head, m->loss.head.w, opt->training, m->prec, &m->perm, err));
-        m->loss.head.w = &m->norm_head.unit;
-    }
-    return CS_OK;
+    return t->place.stage == t->place.n_stages - 1 ? make_head(m, opt, err) : CS_OK;
 }
 
 cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_model **out, cs_error *err)
@@ -96,7 +133,6 @@ cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_m
     m->prec = cs_precision_of(opt->kernels.store);
     cs_arena_init(&m->perm, "model tables");
     cs_arena_init(&m->scratch, "temporary activations");
-    cs_arena_init(&m->stash, "saved activations");
     cs_status status = cs_agree(dp, plan(m, opt, err), err);
     if (status == CS_OK)
         status = build(m, opt, err);
@@ -131,7 +167,9 @@ void cs_model_destroy(cs_model *m)
     if (m->table.row)
         cs_param_table_release(&m->table, m->k);
     cs_mesh_release(&m->alone);
-    cs_arena_release(&m->stash);
+    for (int64_t i = 0; i < m->n_stashes; i++)
+        cs_arena_release(&m->stash[i].arena);
+    cs_free(m->stash);
     cs_arena_release(&m->scratch);
     cs_arena_release(&m->perm);
     cs_free(m);
@@ -144,7 +182,7 @@ static void *grad_of(const cs_param_table *t, const cs_param *p)
 
 static void bind_linear(const cs_param_table *t, cs_linear *lin, const cs_param *w, const cs_param *bias)
 {
-    lin->dw = grad_of(t, w);
+    lin->dw = lin->w ? grad_of(t, w) : NULL;
     lin->dbias = bias ? grad_of(t, bias) : NULL;
 }
 
@@ -168,6 +206,8 @@ void cs_model_bind_grad(cs_model *m, void *grad)
     }
     for (int64_t l = 0; l < m->spec.n_layers; l++) {
         cs_block *b = &m->block[l];
+        if (!b->qkv.w)
+            continue;
 #define ROW(name) cs_param_layer(t, l, CS_ROW_##name)
         bind_norm(t, &b->norm1, ROW(NORM1));
         bind_norm(t, &b->norm2, ROW(NORM2));
@@ -177,101 +217,6 @@ void cs_model_bind_grad(cs_model *m, void *grad)
         bind_linear(t, &b->mlp.down, ROW(DOWN), ROW(DOWN_BIAS));
 #undef ROW
     }
-}
-
-static cs_ctx make_ctx(cs_model *m, const cs_batch *batch, const cs_kv *kv, bool keep)
-{
-    return (cs_ctx){.k = m->k, .prec = m->prec, .mesh = m->mesh, .batch = batch, .kv = kv, .scratch = &m->scratch, .stash = keep ? &m->stash : NULL};
-}
-
-static void update_head(cs_model *m)
-{
-    if (m->norm_head.raw)
-        cs_normhead_forward(&m->norm_head, m->k);
-}
-
-/* Embedding and all blocks. Without stash two buffers take turns; with it every layer's output stays for backward. */
-static cs_tensor run_blocks(cs_model *m, const cs_ctx *ctx)
-{
-    int64_t T = ctx->batch->rows, H = m->spec.hidden;
-    cs_tensor x = cs_ctx_tensor(ctx, cs_ctx_keep(ctx), T, H), other = {0};
-    if (!ctx->stash)
-        other = cs_ctx_tensor(ctx, ctx->scratch, T, H);
-    cs_embed_forward(&m->embed, ctx, x);
-    if (m->embed_norm.w) {
-        cs_tensor normed = cs_ctx_tensor(ctx, cs_ctx_keep(ctx), T, H);
-        cs_norm_forward(&m->embed_norm, ctx, x, normed, ctx->stash ? &m->embed_norm_saved : NULL);
-        x = normed;
-    }
-    for (int64_t l = 0; l < m->spec.n_layers; l++) {
-        cs_tensor y = ctx->stash ? cs_ctx_tensor(ctx, ctx->stash, T, H) : other;
-        cs_block_forward(&m->block[l], ctx, x, y, ctx->stash ? &m->saved[l] : NULL);
-        other = x;
-        x = y;
-    }
-    return x;
-}
-
-double cs_model_loss(cs_model *m, const cs_batch *batch)
-{
-    cs_ctx ctx = make_ctx(m, batch, NULL, false);
-    cs_arena_mark mark = cs_arena_save(&m->scratch);
-    cs_tensor x = run_blocks(m, &ctx), n = cs_ctx_tensor(&ctx, &m->scratch, batch->rows, m->spec.hidden);
-    cs_norm_forward(&m->final_norm, &ctx, x, n, NULL);
-    update_head(m);
-    double sum = cs_loss_forward(&m->loss, &ctx, n, 0, NULL);
-    cs_arena_restore(&m->scratch, mark);
-    return sum;
-}
-
-double cs_model_loss_backward(cs_model *m, const cs_batch *batch, double scale)
-{
-    cs_ctx ctx = make_ctx(m, batch, NULL, true);
-    cs_arena_mark scratch = cs_arena_save(&m->scratch), stash = cs_arena_save(&m->stash);
-    cs_norm_saved norm_saved;
-    cs_loss_saved loss_saved;
-    double start = cs_clock_now();
-    CS_ASSERT(m->table.grad);
-
-    cs_tensor x = run_blocks(m, &ctx), n = cs_ctx_tensor(&ctx, &m->stash, batch->rows, m->spec.hidden);
-    cs_norm_forward(&m->final_norm, &ctx, x, n, &norm_saved);
-    update_head(m);
-    double sum = cs_loss_forward(&m->loss, &ctx, n, scale, &loss_saved);
-    if (m->norm_head.raw)
-        cs_normhead_backward(&m->norm_head, m->k);
-    double turn = cs_clock_now();
-
-    cs_tensor dx = cs_ctx_tensor(&ctx, &m->scratch, batch->rows, m->spec.hidden);
-    cs_loss_backward(&m->loss, &ctx, &loss_saved, dx);
-    cs_norm_backward(&m->final_norm, &ctx, dx, &norm_saved, dx);
-    for (int64_t l = m->spec.n_layers - 1; l >= 0; l--)
-        cs_block_backward(&m->block[l], &ctx, dx, &m->saved[l], dx);
-    if (m->embed_norm.w)
-        cs_norm_backward(&m->embed_norm, &ctx, dx, &m->embed_norm_saved, dx);
-    cs_embed_backward(&m->embed, &ctx, dx);
-    m->forward_s += turn - start;
-    m->backward_s += cs_clock_now() - turn;
-
-    cs_arena_restore(&m->stash, stash);
-    cs_arena_restore(&m->scratch, scratch);
-    return sum;
-}
-
-void cs_model_logits(cs_model *m, const cs_batch *batch, const cs_kv *kv, const int64_t *rows, int64_t n_rows, void *logits)
-{
-    cs_ctx ctx = make_ctx(m, batch, kv, false);
-    cs_arena_mark mark = cs_arena_save(&m->scratch);
-    cs_tensor x = run_blocks(m, &ctx);
-    if (!rows)
-        n_rows = batch->rows;
-    cs_tensor picked = cs_ctx_tensor(&ctx, &m->scratch, n_rows, m->spec.hidden), n = cs_ctx_tensor(&ctx, &m->scratch, n_rows, m->spec.hidden);
-    size_t row_bytes = (size_t)m->spec.hidden * cs_dtype_size(m->prec.store);
-    for (int64_t i = 0; i < n_rows; i++)
-        memcpy(cs_tensor_rows(picked, i, 1).data, cs_tensor_rows(x, rows ? rows[i] : i, 1).data, row_bytes);
-    cs_norm_forward(&m->final_norm, &ctx, picked, n, NULL);
-    update_head(m);
-    cs_loss_logits(&m->loss, &ctx, n, logits);
-    cs_arena_restore(&m->scratch, mark);
 }
 
 static bool finite_row(const cs_model *m, const cs_param *p)

@@ -3,6 +3,7 @@
 #define CS_NN_CTX_H
 
 #include "base/mem.h"
+#include "base/timeline.h"
 #include "comm/mesh.h"
 #include "data/batch.h"
 #include "tensor/kernels.h"
@@ -22,11 +23,26 @@ typedef struct cs_ctx {
     const cs_kernels *k;
     cs_precision prec;
     const cs_mesh *mesh;
+    bool sequence_parallel; /* norms, residuals and what they keep: this rank's rows of the batch only */
     const cs_batch *batch;
     const cs_kv *kv;   /* NULL = no cache */
     cs_arena *scratch; /* temporaries of one call */
+    cs_timeline *timeline; /* NULL = nobody records */
     cs_arena *stash;   /* what forward keeps for backward; NULL = keep nothing (eval, decode) */
 } cs_ctx;
+
+/* Row of the batch at which the share of tensor parallel rank r begins under sequence parallelism (r == size: the end). */
+static inline int64_t cs_ctx_first_row(const cs_ctx *ctx, int r)
+{
+    return ctx->batch->rows * r / ctx->mesh->size[CS_AXIS_TP];
+}
+
+/* Rows of tensors that are whole: of the residual stream and the norms. */
+static inline int64_t cs_ctx_rows(const cs_ctx *ctx)
+{
+    int rank = ctx->mesh->coord[CS_AXIS_TP];
+    return ctx->sequence_parallel ? cs_ctx_first_row(ctx, rank + 1) - cs_ctx_first_row(ctx, rank) : ctx->batch->rows;
+}
 
 /* New tensor [rows, cols] of the store type in the given arena, undefined content. */
 static inline cs_tensor cs_ctx_tensor(const cs_ctx *ctx, cs_arena *arena, int64_t rows, int64_t cols)

@@ -11,7 +11,7 @@ typedef struct cs_embed {
     int64_t rows, first; /* V, and the vocabulary row that is row 0 here */
 } cs_embed;
 
-/* y S [T, H], overwritten with the rows of the batch's tokens (checked against V by whoever made the batch). */
+/* y S [cs_ctx_rows, H], overwritten with the rows of the batch's tokens (checked against V by whoever made the batch). */
 void cs_embed_forward(const cs_embed *embed, const cs_ctx *ctx, cs_tensor y);
 void cs_embed_backward(const cs_embed *embed, const cs_ctx *ctx, cs_tensor dy);
 

@@ -1,6 +1,8 @@
 /* Head + cross-entropy, chunked. */
 #include "nn/loss.h"
 
+#include "nn/region.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -56,13 +58,17 @@ static double join_stats(const cs_loss *loss, const cs_ctx *ctx, const void *log
 double cs_loss_forward(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, double scale, cs_loss_saved *saved)
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);
-    int64_t T = x.rows, V = loss->head.w->rows, step = cs_loss_chunk_rows(T, loss->most, ctx->prec.acc);
+    int64_t T = ctx->batch->rows, V = loss->head.w->rows, step = cs_loss_chunk_rows(T, loss->most, ctx->prec.acc);
     int64_t ldd = V * (int64_t)(cs_dtype_size(ctx->prec.acc) / cs_dtype_size(ctx->prec.store));
     void *logits = cs_arena_must(ctx->scratch, (size_t)(step * V) * cs_dtype_size(ctx->prec.acc));
     void *work = cs_arena_must(ctx->scratch, (size_t)step * cs_loss_row_bytes());
     double total = 0;
-    if (saved)
-        saved->dx = cs_ctx_tensor(ctx, ctx->stash, T, x.cols);
+    cs_tensor dx = {0};
+    if (saved) {
+        saved->dx = cs_ctx_tensor(ctx, ctx->stash, x.rows, x.cols);
+        dx = cs_region_terms(ctx, saved->dx);
+    }
+    x = cs_region_gather(ctx, x);
     for (int64_t at = 0; at < T; at += step) {
         chunk c = make_chunk(at, T - at < step ? T - at : step, work);
         cs_tensor xc = cs_tensor_rows(x, at, c.n), z = {logits, ctx->prec.acc, c.n, V, V}, dz = {logits, ctx->prec.store, c.n, V, ldd};
@@ -70,10 +76,12 @@ double cs_loss_forward(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, doub
         total = join_stats(loss, ctx, logits, &c, total);
         if (saved) {
             ctx->k->ce_grad(c.n, V, logits, c.label, ctx->batch->weights + at, scale, c.lse, logits, ldd);
-            cs_linear_backward_input(&loss->head, ctx, dz, cs_tensor_rows(saved->dx, at, c.n));
+            cs_linear_backward_input(&loss->head, ctx, dz, cs_tensor_rows(dx, at, c.n));
             cs_linear_backward_weight(&loss->head, ctx, dz, xc);
         }
     }
+    if (saved)
+        cs_region_sum(ctx, dx, saved->dx);
     cs_arena_restore(ctx->scratch, mark);
     return total;
 }

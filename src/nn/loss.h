@@ -9,19 +9,19 @@
 #include "nn/linear.h"
 
 typedef struct cs_loss {
-    cs_linear head; /* [V, H] */
+    cs_linear head; /* [V, H], this rank's rows; its cut is CS_CUT_NONE: the input and its gradient are brought here, once for all chunks */
     int64_t first;  /* the vocabulary row that is row 0 of head */
     int64_t most;   /* vocabulary rows of the rank that has most of them: all ranks cut their chunks by it */
 } cs_loss;
 
 typedef struct cs_loss_saved {
-    cs_tensor dx; /* S [T, H] */
+    cs_tensor dx; /* S [cs_ctx_rows, H] */
 } cs_loss_saved;
 
-/* Returns sum over rows of weight * -log p(label), f64, in row order, over the whole vocabulary: the same bits on every rank. x S [T, H] (after the
- * final norm). With `saved`: dw += scale * d(sum)/dw. Collective over TP. */
+/* Returns sum over rows of weight * -log p(label), f64, in row order, over the whole vocabulary: the same bits on every rank. x S [cs_ctx_rows, H]
+ * (after the final norm). With `saved`: dw += scale * d(sum)/dw. Collective over TP. */
 double cs_loss_forward(const cs_loss *loss, const cs_ctx *ctx, cs_tensor x, double scale, cs_loss_saved *saved);
-/* dx S [T, H] = scale * d(sum)/dx, through this rank's part of the head. */
+/* dx S [cs_ctx_rows, H] = scale * d(sum)/dx. */
 void cs_loss_backward(const cs_loss *loss, const cs_ctx *ctx, const cs_loss_saved *saved, cs_tensor dx);
 /* Rows whose logits exist at a time, where the rank that has most holds V > 0 vocabulary rows; and bytes beside the logits of each of them. */
 int64_t cs_loss_chunk_rows(int64_t T, int64_t V, cs_dtype acc);

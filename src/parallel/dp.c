@@ -1,14 +1,14 @@
 /* Data-parallel training over the flat buffers of a parameter table.
- * Every rank's part is a run of whole units; a unit's size depends on the number of parameters alone. The sum of squares of a unit is one
- * number whoever computes it, and those numbers are added from first to last: the norm has the same bits for any number of ranks
- * (given the same gradients) and with or without sharding. A part begins at a unit, so vector kernels cut every parameter at
+ * Every rank's part of a group is a run of whole pieces; a piece's size depends on the number of parameters alone. The sum of squares of a piece is
+ * one number whoever computes it, and those numbers are added group by group from first to last: the norm has the same bits for any number of ranks
+ * (given the same gradients) and with or without sharding. A part begins at a piece, so vector kernels cut every parameter at
  * the same places, too. Must never: average, look at a rank number outside the group, or treat a parameter by its name. */
 #include "parallel/dp.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Smallest unit, and the number of units from which on it doubles: their sums stay a small buffer for any model. */
+/* Smallest piece, and the number of pieces from which on it doubles: their sums stay a small buffer for any model. */
 enum { UNIT = 4096, MANY_UNITS = 16384 };
 
 static size_t acc_bytes(const cs_dp *dp, int64_t n)
@@ -24,33 +24,7 @@ static void *zeroed(size_t bytes)
     return p;
 }
 
-/* Parts: units dealt out evenly, the first ranks get one more. */
-static void cut_parts(cs_dp *dp)
-{
-    int64_t n = dp->table->n_elements, size = cs_comm_size(dp->group), first = 0;
-    for (int64_t r = 0; r < size; r++) {
-        dp->units[r] = dp->n_units / size + (r < dp->n_units % size);
-        int64_t lo = first * dp->unit, hi = (first + dp->units[r]) * dp->unit;
-        dp->counts[r] = (hi < n ? hi : n) - (lo < n ? lo : n);
-        if (r == cs_comm_rank(dp->group)) {
-            dp->first_unit = first;
-            dp->lo = dp->policy.shard_optim ? lo : 0;
-            dp->hi = dp->policy.shard_optim ? lo + dp->counts[r] : n;
-        }
-        first += dp->units[r];
-    }
-}
-
-static cs_status check(const cs_param_table *t, const cs_kernels *k, cs_dp_policy policy, cs_error *err)
-{
-    if (policy.shard_grad || policy.shard_param)
-        return cs_fail(err, CS_E_USAGE, "sharded gradients and parameters (ZeRO stages 2 and 3) are not in this version; use stage 0 or 1");
-    CS_ASSERT(k->acc == t->prec.acc && k->store == t->prec.store && t->prec.acc == t->prec.master);
-    CS_ASSERT(t->store && t->n_elements % CS_PARAM_ALIGN == 0);
-    return CS_OK;
-}
-
-/* Elements of a unit. */
+/* Elements of a piece. */
 static int64_t unit_of(int64_t n_elements)
 {
     int64_t unit = UNIT;
@@ -59,46 +33,128 @@ static int64_t unit_of(int64_t n_elements)
     return unit;
 }
 
-int64_t cs_dp_largest_part(int64_t n_elements, int64_t size)
+static int64_t units_in(int64_t n, int64_t unit)
 {
-    int64_t unit = unit_of(n_elements), n_units = (n_elements + unit - 1) / unit, part = (n_units + size - 1) / size * unit;
-    return part < n_elements ? part : n_elements;
+    return (n + unit - 1) / unit;
 }
 
-int64_t cs_dp_n_units(int64_t n_elements)
+static int64_t shared(int64_t a_hi, int64_t lo, int64_t hi)
 {
-    int64_t unit = unit_of(n_elements);
-    return (n_elements + unit - 1) / unit;
+    int64_t end = hi < a_hi ? hi : a_hi;
+    return end > lo ? end - lo : 0;
 }
 
-cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, cs_comm *group, cs_dp_policy policy, cs_error *err)
+/* Pieces of group g that ranks before r of `size` get: dealt out evenly, what remains to other ranks in every group. */
+static int64_t dealt_before(int64_t n_units, int64_t g, int64_t r, int64_t size)
+{
+    int64_t rest = n_units % size, first = g % size;
+    return r * (n_units / size) + shared(r, first, first + rest < size ? first + rest : size) + shared(r, 0, first + rest - size);
+}
+
+/* Elements [lo, hi) of group g, counted from its beginning, that are rank r's. */
+static cs_flat_range part_of(const cs_param_group *p, int64_t unit, int64_t g, int64_t r, int64_t size)
+{
+    int64_t n = p->hi - p->lo, n_units = units_in(n, unit), lo = dealt_before(n_units, g, r, size) * unit;
+    int64_t hi = dealt_before(n_units, g, r + 1, size) * unit;
+    return (cs_flat_range){lo < n ? lo : n, hi < n ? hi : n, 0};
+}
+
+int64_t cs_dp_largest_part(const cs_param_table *t, int64_t size)
+{
+    int64_t unit = unit_of(t->n_elements), largest = 0;
+    for (int64_t r = 0; r < size; r++) {
+        int64_t sum = 0;
+        for (int64_t g = 0; g < t->n_groups; g++) {
+            cs_flat_range part = part_of(&t->group[g], unit, g, r, size);
+            sum += part.hi - part.lo;
+        }
+        largest = sum > largest ? sum : largest;
+    }
+    return largest;
+}
+
+int64_t cs_dp_n_units(const cs_param_table *t)
+{
+    int64_t sum = 0, unit = unit_of(t->n_elements);
+    for (int64_t g = 0; g < t->n_groups; g++)
+        sum += units_in(t->group[g].hi - t->group[g].lo, unit);
+    return sum;
+}
+
+static void cut_group(cs_dp *dp, int64_t g)
+{
+    const cs_param_group *p = &dp->table->group[g];
+    int64_t size = cs_comm_size(dp->group);
+    for (int64_t r = 0; r < size; r++) {
+        cs_flat_range part = part_of(p, dp->unit, g, r, size);
+        int64_t n = part.hi - part.lo;
+        dp->counts[g * size + r] = n;
+        dp->units[r] += units_in(n, dp->unit);
+        if (r == cs_comm_rank(dp->group)) {
+            dp->part[g] = (cs_flat_range){p->lo + part.lo, p->lo + part.hi, dp->n_part};
+            dp->own[g] = (cs_flat_range){p->lo + part.lo, p->lo + part.hi, p->lo + part.lo};
+            dp->n_part += n;
+        }
+    }
+}
+
+static cs_status check(const cs_param_table *t, const cs_kernels *k, cs_dp_policy policy, cs_error *err)
+{
+    if ((policy.shard_grad && (t->place.n_stages > 1 || !policy.shard_optim)) || (policy.shard_param && !policy.shard_grad))
+        return cs_fail(err, CS_E_USAGE, "ZeRO stages 2 and 3 shard optimizer state too, and need a model without pipeline stages");
+    CS_ASSERT(k->acc == t->prec.acc && k->store == t->prec.store && t->prec.acc == t->prec.master);
+    CS_ASSERT(t->store && t->n_elements % CS_PARAM_ALIGN == 0);
+    return CS_OK;
+}
+
+static bool allocate(cs_dp *dp, bool separate)
+{
+    size_t size = (size_t)cs_comm_size(dp->group), n_groups = (size_t)dp->table->n_groups;
+    dp->counts = cs_calloc(n_groups * size, sizeof *dp->counts);
+    dp->units = cs_calloc(2 * size, sizeof *dp->units);
+    dp->part = cs_calloc(2 * n_groups, sizeof *dp->part);
+    dp->under_way = cs_calloc(n_groups, sizeof *dp->under_way);
+    dp->begun = cs_calloc(n_groups, sizeof *dp->begun);
+    dp->gathering = cs_calloc(n_groups, sizeof *dp->gathering);
+    dp->presence = cs_calloc(n_groups, sizeof *dp->presence);
+    dp->norm_part = zeroed((size_t)cs_dp_n_units(dp->table) * sizeof *dp->norm_part);
+    if (!dp->counts || !dp->units || !dp->part || !dp->norm_part || !dp->under_way || !dp->begun || !dp->gathering ||
+        !dp->presence)
+        return false;
+    dp->cursor = dp->units + size;
+    dp->own = dp->part + n_groups;
+    for (int64_t g = 0; g < dp->table->n_groups; g++)
+        cut_group(dp, g);
+    dp->n_state = dp->policy.shard_optim ? dp->n_part : dp->table->n_elements;
+    size_t bytes = acc_bytes(dp, dp->n_state);
+    dp->m = zeroed(bytes);
+    dp->v = zeroed(bytes);
+    dp->master = separate ? zeroed(bytes) : NULL;
+    return dp->m && dp->v && (dp->master || !separate);
+}
+
+cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err)
 {
     CS_TRY(check(table, kernels, policy, err));
-    *dp = (cs_dp){.policy = policy, .table = table, .kernels = kernels, .group = group, .unit = unit_of(table->n_elements)};
-    dp->n_units = cs_dp_n_units(table->n_elements);
-    size_t size = (size_t)cs_comm_size(group);
     bool separate = table->prec.store != table->prec.master;
-    dp->units = cs_calloc(2 * size, sizeof *dp->units);
-    dp->norm_part = zeroed((size_t)dp->n_units * sizeof *dp->norm_part);
-    size_t bytes = 0;
-    if (dp->units) {
-        dp->counts = dp->units + size;
-        cut_parts(dp);
-        bytes = acc_bytes(dp, dp->hi - dp->lo);
-        dp->m = zeroed(bytes);
-        dp->v = zeroed(bytes);
-        dp->master = separate ? zeroed(bytes) : NULL;
-    }
-    dp->grad = cs_comm_alloc(group, (int64_t)acc_bytes(dp, table->n_elements)); /* NULL on all ranks or on none */
+    *dp = (cs_dp){.policy = policy, .table = table, .kernels = kernels, .mesh = mesh, .group = mesh->group[CS_AXIS_DP],
+                  .unit = unit_of(table->n_elements), .whole = {0, table->n_elements, 0}};
+    bool ok = allocate(dp, separate);
+    int64_t bytes = (int64_t)acc_bytes(dp, table->n_elements);
+    dp->grad = policy.shard_grad ? cs_comm_alloc_sparse(dp->group, bytes) : cs_comm_alloc(dp->group, bytes); /* NULL on all ranks or on none */
     cs_status s = CS_OK;
-    if (!dp->units || !dp->norm_part || !dp->m || !dp->v || (separate && !dp->master) || !dp->grad)
-        s = cs_fail_nomem(err, acc_bytes(dp, table->n_elements) + (separate ? 3 : 2) * bytes, "gradients and optimizer state");
-    s = cs_agree(group, s, err);
+    if (!ok || !dp->grad)
+        s = cs_fail_nomem(err, acc_bytes(dp, table->n_elements + (separate ? 3 : 2) * dp->n_state), "gradients and optimizer state");
+    s = cs_agree(dp->group, s, err);
     table->grad = dp->grad;
     if (separate) {
         table->master = dp->master;
-        table->master_lo = dp->lo;
-        table->master_hi = dp->hi;
+        table->master_range = policy.shard_optim ? dp->part : &dp->whole;
+        table->n_master_ranges = policy.shard_optim ? table->n_groups : 1;
+    }
+    if (policy.shard_param && s == CS_OK) {
+        table->store_range = dp->own;
+        table->n_store_ranges = table->n_groups;
     }
     if (s != CS_OK)
         cs_dp_release(dp);
@@ -110,7 +166,13 @@ void cs_dp_release(cs_dp *dp)
     if (!dp->table)
         return;
     cs_comm_free(dp->group, dp->grad);
+    cs_free(dp->counts);
     cs_free(dp->units);
+    cs_free(dp->part);
+    cs_free(dp->under_way);
+    cs_free(dp->begun);
+    cs_free(dp->gathering);
+    cs_free(dp->presence);
     cs_free(dp->norm_part);
     cs_free(dp->m);
     cs_free(dp->v);
@@ -118,77 +180,287 @@ void cs_dp_release(cs_dp *dp)
         dp->table->master = NULL;
     cs_free(dp->master);
     dp->table->grad = NULL;
+    dp->table->store_range = NULL;
     *dp = (cs_dp){0};
 }
 
 void cs_dp_adopt_weights(cs_dp *dp)
 {
-    memset(dp->m, 0, acc_bytes(dp, dp->hi - dp->lo));
-    memset(dp->v, 0, acc_bytes(dp, dp->hi - dp->lo));
+    memset(dp->m, 0, acc_bytes(dp, dp->n_state));
+    memset(dp->v, 0, acc_bytes(dp, dp->n_state));
     cs_dp_zero_grads(dp);
 }
 
 cs_opt_state cs_dp_opt_state(cs_dp *dp)
 {
-    return (cs_opt_state){.lo = dp->lo, .hi = dp->hi, .master = dp->master, .m = dp->m, .v = dp->v};
+    bool shard = dp->policy.shard_optim;
+    return (cs_opt_state){.range = shard ? dp->part : &dp->whole, .n_ranges = shard ? dp->table->n_groups : 1, .n = dp->n_state,
+                          .master = dp->master, .m = dp->m, .v = dp->v, .replicated = !shard};
+}
+
+/* With shard_grad other parts are zero already. */
+static void zero_own_grads(cs_dp *dp)
+{
+    for (int64_t g = 0; g < dp->table->n_groups; g++)
+        memset(cs_flat_at(dp->grad, dp->table->prec.acc, dp->part[g].lo), 0, acc_bytes(dp, dp->part[g].hi - dp->part[g].lo));
 }
 
 void cs_dp_zero_grads(cs_dp *dp)
 {
-    size_t n = acc_bytes(dp, dp->table->n_elements), step = (size_t)dp->unit * cs_dtype_size(dp->table->prec.acc);
+    if (dp->policy.shard_grad) {
+        zero_own_grads(dp);
+        return;
+    }
+    int64_t n = dp->table->n_elements, pieces = units_in(n, dp->unit);
 #pragma omp parallel for schedule(static)
-    for (int64_t u = 0; u < dp->n_units; u++) {
-        size_t at = (size_t)u * step;
-        memset((char *)dp->grad + at, 0, n - at < step ? n - at : step);
+    for (int64_t u = 0; u < pieces; u++) {
+        int64_t lo = u * dp->unit, len = n - lo < dp->unit ? n - lo : dp->unit;
+        memset(cs_flat_at(dp->grad, dp->table->prec.acc, lo), 0, acc_bytes(dp, len));
+    }
+}
+
+static void *grad_at(const cs_dp *dp, int64_t element)
+{
+    return cs_flat_at(dp->grad, dp->table->prec.acc, element);
+}
+
+static int64_t n_layers_of(const cs_param_table *t)
+{
+    return (t->n_rows - CS_ROW_FIRST_LAYER) / CS_ROW_PER_LAYER;
+}
+
+/* The embedding of a model with a tied head in a pipeline lies on two stages, which add their gradients first. */
+static bool is_tied(const cs_dp *dp, int64_t g)
+{
+    const cs_param_table *t = dp->table;
+    const cs_param *embed = &t->row[CS_ROW_EMBED];
+    return t->row[CS_ROW_HEAD].n_parts == 0 && t->place.n_stages > 1 && embed->n > 0 && embed->in_group == g;
+}
+
+static void sum_over_tensor_ranks(cs_dp *dp, int64_t lo, int64_t hi)
+{
+    cs_comm_allreduce_sum(dp->mesh->group[CS_AXIS_TP], grad_at(dp, lo), hi - lo, dp->table->prec.acc);
+}
+
+static void begin_group(cs_dp *dp, int64_t g)
+{
+    const cs_param_table *t = dp->table;
+    const cs_param_group *p = &t->group[g];
+    void *grad = grad_at(dp, p->lo);
+    dp->begun[g] = true;
+    /* With shard_grad this may be one of several micro-batches: the own part holds the sum over those before, and other ranks' parts are fresh. */
+    if (dp->policy.sequence_parallel && p->replicated && !dp->policy.shard_grad)
+        sum_over_tensor_ranks(dp, p->lo, p->hi);
+    if (dp->policy.shard_optim) /* the sums land where the gradients of the own part lie */
+        cs_comm_reduce_scatter_sum_begin(dp->group, grad, grad_at(dp, dp->part[g].lo), dp->counts + g * cs_comm_size(dp->group), t->prec.acc,
+                                         &dp->under_way[g]);
+    else
+        cs_comm_allreduce_sum_begin(dp->group, grad, p->hi - p->lo, t->prec.acc, &dp->under_way[g]);
+}
+
+/* Makes everything of group g in a buffer of the table's size zero but the own part, and gives its memory back. */
+static void drop_others(cs_dp *dp, int64_t g, void *flat, cs_dtype type)
+{
+    const cs_param_group *p = &dp->table->group[g];
+    const cs_flat_range *part = &dp->part[g];
+    size_t size = cs_dtype_size(type);
+    cs_mem_clear(cs_flat_at(flat, type, p->lo), (size_t)(part->lo - p->lo) * size);
+    cs_mem_clear(cs_flat_at(flat, type, part->hi), (size_t)(p->hi - part->hi) * size);
+}
+
+static void finish_group(cs_dp *dp, int64_t g)
+{
+    if (!dp->begun[g])
+        return;
+    cs_comm_wait(&dp->under_way[g]);
+    dp->begun[g] = false;
+    if (dp->policy.shard_grad)
+        drop_others(dp, g, dp->grad, dp->table->prec.acc);
+}
+
+void cs_dp_begin_reduce(cs_dp *dp, int64_t chunk)
+{
+    const cs_param_table *t = dp->table;
+    const cs_layers layers = t->place.chunk[chunk];
+    int64_t n_layers = n_layers_of(t);
+    bool last = chunk == t->place.n_chunks - 1;
+    for (int64_t g = 0; g < t->n_groups; g++) {
+        int64_t l = t->group[g].layer;
+        bool here = (l >= layers.lo && l < layers.hi) || (last && l >= 0 && l == n_layers);
+        if (here && !dp->begun[g] && !is_tied(dp, g))
+            begin_group(dp, g);
     }
 }
 
 void cs_dp_reduce_grads(cs_dp *dp)
 {
-    cs_dtype t = dp->table->prec.acc;
-    if (!dp->policy.shard_optim)
-        cs_comm_allreduce_sum(dp->group, dp->grad, dp->table->n_elements, t);
-    else /* the sums land where the gradients of the own part lie */
-        cs_comm_reduce_scatter_sum_v(dp->group, dp->grad, cs_flat_at(dp->grad, t, dp->lo), dp->counts, t);
+    const cs_param_table *t = dp->table;
+    const cs_param *embed = &t->row[CS_ROW_EMBED];
+    if (embed->n > 0 && is_tied(dp, embed->in_group))
+        cs_comm_allreduce_sum(dp->mesh->tie, grad_at(dp, embed->offset), embed->n, t->prec.acc);
+    for (int64_t g = 0; g < t->n_groups; g++)
+        if (!dp->begun[g] && !dp->policy.shard_grad) /* else every micro-batch has done it */
+            begin_group(dp, g);
+    for (int64_t g = 0; g < t->n_groups; g++) {
+        finish_group(dp, g);
+        if (dp->policy.shard_grad && dp->policy.sequence_parallel && t->group[g].replicated)
+            sum_over_tensor_ranks(dp, dp->part[g].lo, dp->part[g].hi);
+    }
+}
+
+enum presence { AWAY, COMING, HERE };
+
+static void begin_gather(cs_dp *dp, int64_t g)
+{
+    const cs_param_table *t = dp->table;
+    if (dp->presence[g] != AWAY)
+        return;
+    cs_comm_allgather_begin(dp->group, cs_flat_at(t->store, t->prec.store, t->group[g].lo), dp->counts + g * cs_comm_size(dp->group), t->prec.store,
+                            &dp->gathering[g]);
+    dp->presence[g] = COMING;
+}
+
+/* Are the weights of group g read in a pass through `layer`? The backward pass of a look-up reads none; a tied head reads the embedding. */
+static bool is_read(const cs_param_table *t, int64_t g, int64_t layer, bool backward)
+{
+    const cs_param *embed = &t->row[CS_ROW_EMBED];
+    bool looked_up = embed->in_group == g, tied = t->row[CS_ROW_HEAD].n_parts == 0;
+    if (looked_up && layer == -1)
+        return !backward;
+    return t->group[g].layer == layer || (looked_up && tied && layer == n_layers_of(t) && !backward);
+}
+
+static void begin_layer(cs_dp *dp, int64_t layer, bool backward)
+{
+    for (int64_t g = 0; g < dp->table->n_groups; g++)
+        if (is_read(dp->table, g, layer, backward))
+            begin_gather(dp, g);
+}
+
+static void on_enter(void *context, int64_t layer, bool backward)
+{
+    cs_dp *dp = context;
+    const cs_param_table *t = dp->table;
+    for (int64_t g = 0; g < t->n_groups; g++) /* a reduction of the micro-batch before this one */
+        if (t->group[g].layer == layer)
+            finish_group(dp, g);
+    if (!dp->policy.shard_param)
+        return;
+    begin_layer(dp, layer, backward);
+    for (int64_t g = 0; g < t->n_groups; g++)
+        if (is_read(t, g, layer, backward)) {
+            cs_comm_wait(&dp->gathering[g]);
+            dp->presence[g] = HERE;
+        }
+    begin_layer(dp, backward ? layer - 1 : layer + 1, backward);
+}
+
+/* Packed copies of weights that go are worth nothing. */
+static void drop_weights(cs_dp *dp, int64_t g)
+{
+    cs_param_table *t = dp->table;
+    for (int64_t i = 0; i < t->n_rows; i++)
+        if (t->row[i].n > 0 && t->row[i].in_group == g)
+            dp->kernels->weight_release(&t->row[i].weight);
+    drop_others(dp, g, t->store, t->prec.store);
+    dp->presence[g] = AWAY;
+}
+
+static void on_leave(void *context, int64_t layer, bool backward)
+{
+    cs_dp *dp = context;
+    const cs_param_table *t = dp->table;
+    for (int64_t g = 0; g < t->n_groups; g++)
+        if (dp->presence[g] == HERE && is_read(t, g, layer, backward))
+            drop_weights(dp, g);
+    if (!backward)
+        return;
+    for (int64_t g = 0; g < t->n_groups; g++) /* of the layer before */
+        finish_group(dp, g);
+    for (int64_t g = 0; g < t->n_groups; g++)
+        if (t->group[g].layer == layer)
+            begin_group(dp, g);
+}
+
+cs_model_hooks cs_dp_hooks(cs_dp *dp)
+{
+    return (cs_model_hooks){.context = dp->policy.shard_grad ? dp : NULL, .enter = on_enter, .leave = on_leave};
+}
+
+/* Sums of squares of this rank's pieces, from norm_part[at] on. */
+static void square_parts(cs_dp *dp, int64_t at)
+{
+    for (int64_t g = 0; g < dp->table->n_groups; g++) {
+        int64_t lo = dp->part[g].lo, hi = dp->part[g].hi, n = units_in(hi - lo, dp->unit);
+#pragma omp parallel for schedule(static)
+        for (int64_t u = 0; u < n; u++) {
+            int64_t from = lo + u * dp->unit, len = hi - from < dp->unit ? hi - from : dp->unit;
+            dp->norm_part[at + u] = dp->kernels->acc_sumsq(len, grad_at(dp, from));
+        }
+        at += n;
+    }
+}
+
+/* Of several ranks that hold the same parameters one counts them. */
+static bool counts_in_norm(const cs_dp *dp, const cs_param_group *g)
+{
+    return !g->copy && (!g->replicated || dp->mesh->coord[CS_AXIS_TP] == 0);
+}
+
+/* The pieces' sums added group by group, within a group in the order of its ranks. */
+static double sum_parts(cs_dp *dp)
+{
+    int size = cs_comm_size(dp->group);
+    double sum = 0;
+    for (int r = 0, base = 0; r < size; base += (int)dp->units[r++])
+        dp->cursor[r] = base;
+    for (int64_t g = 0; g < dp->table->n_groups; g++)
+        for (int r = 0; r < size; r++) {
+            int64_t n = units_in(dp->counts[g * size + r], dp->unit);
+            for (int64_t u = 0; u < n && counts_in_norm(dp, &dp->table->group[g]); u++)
+                sum += dp->norm_part[dp->cursor[r] + u];
+            dp->cursor[r] += n;
+        }
+    return sum;
 }
 
 double cs_dp_grad_norm(cs_dp *dp, bool *finite)
 {
-    int64_t n = dp->table->n_elements, mine = dp->units[cs_comm_rank(dp->group)];
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < mine; i++) {
-        int64_t u = dp->first_unit + i, lo = u * dp->unit, len = n - lo < dp->unit ? n - lo : dp->unit;
-        dp->norm_part[u] = dp->kernels->acc_sumsq(len, cs_flat_at(dp->grad, dp->table->prec.acc, lo));
-    }
+    int64_t at = 0;
+    for (int r = 0; r < cs_comm_rank(dp->group); r++)
+        at += dp->units[r];
+    square_parts(dp, at);
     cs_comm_allgather_v(dp->group, dp->norm_part, dp->units, CS_F64);
-    double sum = 0;
-    for (int64_t u = 0; u < dp->n_units; u++)
-        sum += dp->norm_part[u];
+    double sum = sum_parts(dp);
+    cs_comm_allreduce_sum(dp->mesh->group[CS_AXIS_TP], &sum, 1, CS_F64);
+    cs_comm_allreduce_sum(dp->mesh->group[CS_AXIS_PP], &sum, 1, CS_F64);
     *finite = isfinite(sum); /* squares of f32 do not overflow f64; an overflow of f64 gradients is no step to take either */
     return sqrt(sum);
 }
 
-/* Updates the part of parameter p that this rank owns. */
+/* Updates what this rank owns of parameter p. */
 static void update(cs_dp *dp, const cs_param *p, const cs_adamw *h)
 {
-    int64_t lo = p->offset > dp->lo ? p->offset : dp->lo, end = p->offset + p->n, hi = end < dp->hi ? end : dp->hi;
-    if (lo >= hi)
-        return;
     cs_dtype acc = dp->table->prec.acc;
+    cs_flat_range own;
+    if (p->n == 0 || !cs_flat_clip(dp->policy.shard_optim ? &dp->part[p->in_group] : &dp->whole, 1, p->offset, p->offset + p->n, &own))
+        return;
     cs_adamw args = *h;
     if (!p->decay)
         args.weight_decay = 0;
-    void *store = cs_flat_at(dp->table->store, dp->table->prec.store, lo);
-    void *value = dp->master ? cs_flat_at(dp->master, acc, lo - dp->lo) : store;
-    void *m = cs_flat_at(dp->m, acc, lo - dp->lo), *v = cs_flat_at(dp->v, acc, lo - dp->lo);
-    dp->kernels->adamw(hi - lo, value, m, v, cs_flat_at(dp->grad, acc, lo), &args, store);
+    void *store = cs_flat_at(dp->table->store, dp->table->prec.store, own.lo);
+    void *value = dp->master ? cs_flat_at(dp->master, acc, own.at) : store;
+    void *m = cs_flat_at(dp->m, acc, own.at), *v = cs_flat_at(dp->v, acc, own.at);
+    dp->kernels->adamw(own.hi - own.lo, value, m, v, grad_at(dp, own.lo), &args, store);
 }
 
 void cs_dp_step(cs_dp *dp, const cs_adamw *h)
 {
-    for (int64_t i = 0; i < dp->table->n_rows; i++)
-        update(dp, &dp->table->row[i], h);
-    if (dp->policy.shard_optim)
-        cs_comm_allgather_v(dp->group, dp->table->store, dp->counts, dp->table->prec.store);
+    const cs_param_table *t = dp->table;
+    int size = cs_comm_size(dp->group);
+    for (int64_t i = 0; i < t->n_rows; i++)
+        update(dp, &t->row[i], h);
+    for (int64_t g = 0; dp->policy.shard_optim && !dp->policy.shard_param && g < t->n_groups; g++)
+        cs_comm_allgather_v(dp->group, cs_flat_at(t->store, t->prec.store, t->group[g].lo), dp->counts + g * size, t->prec.store);
     cs_param_touch(dp->table);
 }

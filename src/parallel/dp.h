@@ -1,61 +1,80 @@
-/* The data-parallel engine: owns gradients, master weights and Adam moments of a parameter table, sums gradients over the
- * data-parallel group, updates, and spreads the new weights. What is split over the group is policy, not code path:
- * with shard_optim (ZeRO stage 1) a rank keeps optimizer state for its own range [lo, hi) only.
- * Ranges are cut by elements, ignoring parameter borders, at multiples of a unit that depends on the table alone: norm and weights
- * have the same bits with and without sharding. A group of one communicates nothing.
+/* The data-parallel engine: owns gradients, master weights and Adam moments of a rank's parameter table, sums gradients over the ranks that hold the
+ * same parameters, updates, and spreads the new weights. What is split over the data-parallel group is policy, not code path: with shard_optim (ZeRO
+ * stage 1; Rajbhandari et al. 2020) a rank keeps optimizer state for its own part of every group of the table only.
+ * A group is cut by elements, ignoring parameter borders, at multiples of a unit that depends on the number of parameters alone: norm and weights
+ * have the same bits with and without sharding and for any number of data-parallel ranks. A communicator of one communicates nothing.
  * Gradients are summed, not averaged: the loss is already divided by the global token count. */
 #ifndef CS_PARALLEL_DP_H
 #define CS_PARALLEL_DP_H
 
 #include "ckpt/ckpt.h"
-#include "comm/comm.h"
-#include "model/param.h"
+#include "comm/mesh.h"
+#include "model/model.h"
 #include "tensor/kernels.h"
 
 typedef struct cs_dp_policy {
-    bool shard_optim;             /* ZeRO 1 */
-    bool shard_grad, shard_param; /* ZeRO 2, 3: CS_E_USAGE in this version */
+    bool shard_optim;             /* ZeRO 1: optimizer state, of the own part only */
+    bool shard_grad;              /* ZeRO 2, with shard_optim: gradients of other parts go as soon as a layer's backward pass is over */
+    bool shard_param;             /* ZeRO 3, with shard_grad: weights of other parts come when a layer is used and go afterwards */
+    bool sequence_parallel;       /* gradients of what every tensor parallel rank holds are terms of a sum over them: each saw its rows only */
 } cs_dp_policy;
 
 typedef struct cs_dp {
     cs_dp_policy policy;
     cs_param_table *table;    /* borrowed */
     const cs_kernels *kernels;
-    cs_comm *group;           /* borrowed */
-    int64_t lo, hi;               /* elements whose optimizer state this rank holds: [0, n_elements) without sharding */
-    int64_t unit, n_units;        /* the flat buffers in pieces of `unit` elements (the last may be shorter) */
-    int64_t *units, *counts;      /* per rank: pieces and elements of its part, parts in rank order */
-    int64_t first_unit;           /* of this rank's part */
-    void *grad;                   /* A [n_elements], shared between the ranks of a host */
-    void *master, *m, *v;         /* A [hi-lo]; master NULL where the store is the master */
-    double *norm_part;            /* [n_units] sums of squares */
+    const cs_mesh *mesh;      /* borrowed */
+    cs_comm *group;           /* its data-parallel group */
+    int64_t unit;             /* the groups of the table in pieces of `unit` elements (the last of each may be shorter) */
+    int64_t *counts;          /* [n_groups][size] elements of every rank's part of a group, parts in rank order */
+    int64_t *units, *cursor;  /* [size] pieces of a rank, all groups together; where the norm's sum is in each rank's pieces */
+    cs_flat_range *part;      /* [n_groups] this rank's part; `at` counts its parts one behind the other */
+    cs_flat_range *own;       /* [n_groups] the same elements in buffers of the table's size */
+    cs_flat_range whole;      /* all elements */
+    int64_t n_part, n_state;  /* elements of all parts; whose optimizer state this rank holds: n_part or all */
+    void *grad;               /* A [n_elements], shared between the ranks of a host */
+    void *master, *m, *v;     /* A [n_state]; master NULL where the store is the master */
+    cs_xfer *under_way;       /* [n_groups] reductions that were begun */
+    bool *begun;              /* [n_groups] */
+    cs_xfer *gathering;       /* [n_groups] weights that come, ZeRO 3 */
+    unsigned char *presence;  /* [n_groups] of their weights: away, coming, here */
+    double *norm_part;        /* sums of squares of the pieces, rank by rank, there group by group */
 } cs_dp;
 
-/* Allocates and sets table->grad and, where master weights are separate, table->master with its range. table->store must be there (from
- * cs_comm_alloc of the same group, spreading the weights needs no copy). Initialise or load the weights after it.
- * Collective over group; same status on all ranks. CS_E_NOMEM, CS_E_USAGE. */
-cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, cs_comm *group, cs_dp_policy policy, cs_error *err);
-/* Collective over group. Clears table->grad and table->master. */
+/* Allocates and sets table->grad and, where master weights are separate, table->master with its ranges; with shard_param also what the store is to
+ * hold. table->store must be there (from cs_comm_alloc of the same group, spreading the weights needs no copy). Initialise or load the weights after
+ * it. Collective over the mesh's data-parallel group; same status on all its ranks. CS_E_NOMEM, CS_E_USAGE. */
+cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err);
+/* Collective over the data-parallel group. Clears table->grad and table->master. */
 void cs_dp_release(cs_dp *dp);
 
 /* Once after weights were initialised or loaded into table->store and table->master, before the first step and before the trainer's state is
- * loaded: starts the moments and gradients from zero. Not collective. Every rank must hold the same weights. */
+ * loaded: starts the moments and gradients from zero. Not collective. Ranks of the same place in the model must hold the same weights. */
 void cs_dp_adopt_weights(cs_dp *dp);
 
 /* The optimizer state for saving and loading; buffers are borrowed. Load it after cs_dp_adopt_weights. */
 cs_opt_state cs_dp_opt_state(cs_dp *dp);
 
-/* Of a flat buffer over `size` ranks: the elements of the largest part, and the number of units (one f64 each for the norm). */
-int64_t cs_dp_largest_part(int64_t n_elements, int64_t size);
-int64_t cs_dp_n_units(int64_t n_elements);
+/* Of a table over `size` data-parallel ranks: the elements of the largest rank's parts, and the number of pieces (one f64 each for the norm). */
+int64_t cs_dp_largest_part(const cs_param_table *table, int64_t size);
+int64_t cs_dp_n_units(const cs_param_table *table);
+
+/* What the model of the table has to tell this engine: set them as its hooks where shard_grad or shard_param asks for it (else the context is NULL).
+ * Weights of a layer are gathered when it is entered, those of the next one begin to come. */
+cs_model_hooks cs_dp_hooks(cs_dp *dp);
 
 void cs_dp_zero_grads(cs_dp *dp);
-/* Sums the gradients over the group: everywhere, or into the own range when sharded. Collective over group. */
+/* Begins to sum the gradients of a chunk of layers (of table->place), which are complete on this rank; compute goes on meanwhile. Collective over the
+ * tensor parallel and data-parallel groups, in the same order of chunks on all their ranks; completed by cs_dp_reduce_grads. */
+void cs_dp_begin_reduce(cs_dp *dp, int64_t chunk);
+/* Sums the gradients: over the tensor parallel group where each rank has a term, over both ends of the pipeline for a tied embedding, then over the
+ * data-parallel group: everywhere, or into the own part when sharded. Collective over these groups. */
 void cs_dp_reduce_grads(cs_dp *dp);
-/* Global L2 norm of the reduced gradients in f64; *finite is false if any is inf or NaN. Same bits on all ranks. Collective over group. */
+/* Global L2 norm of the reduced gradients of the whole model in f64, each parameter once; *finite is false if any is inf or NaN. Same bits on all
+ * ranks. Collective over the mesh's three groups. */
 double cs_dp_grad_norm(cs_dp *dp, bool *finite);
 /* One AdamW update of all parameters (weight decay only where the parameter asks for it), then the new values on every rank.
- * Collective over group. */
+ * Collective over the data-parallel group. */
 void cs_dp_step(cs_dp *dp, const cs_adamw *h);
 
 #endif

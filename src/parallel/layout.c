@@ -47,7 +47,8 @@ static void check_ranks(cs_layout *l, cs_error *err)
     bool fits = model > 0 && model <= MOST_RANKS && l->world > 0 && l->world % model == 0;
     rule(err, model > MOST_RANKS || l->world > MOST_RANKS, "more than %d ranks: --world-size %lld, TP x PP = %lld", MOST_RANKS, (long long)l->world,
          (long long)model);
-    rule(err, model <= MOST_RANKS && !fits, "--world-size %lld must be TP x PP x DP, a multiple of %lld x %lld = %lld", (long long)l->world,
+    rule(err, model <= MOST_RANKS && !fits,
+         "the number of ranks (--nproc, mpirun, --world-size), %lld, must be TP x PP x DP, a multiple of %lld x %lld = %lld", (long long)l->world,
          (long long)l->tp, (long long)l->pp, (long long)model);
     l->dp = fits ? l->world / model : 0;
     rule(err, l->zero >= 2 && l->pp > 1, "--zero-stage %lld with --pipeline-model-parallel-size %lld: legal with a pipeline: 0, 1",
@@ -273,6 +274,15 @@ int64_t cs_layout_first_layer(const cs_layout *l, int64_t stage, int64_t chunk)
     for (int64_t i = 0; i < piece; i++)
         first += l->piece_layers[i];
     return first;
+}
+
+cs_place cs_layout_place(const cs_layout *l, int64_t stage, int64_t tp_rank, cs_layers *chunk)
+{
+    for (int64_t c = 0; c < l->chunks; c++) {
+        int64_t first = cs_layout_first_layer(l, stage, c);
+        chunk[c] = (cs_layers){first, first + cs_layout_n_layers(l, stage, c)};
+    }
+    return (cs_place){.tp = l->tp, .tp_rank = tp_rank, .n_stages = l->pp, .stage = stage, .n_chunks = l->chunks, .chunk = chunk};
 }
 
 int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage)

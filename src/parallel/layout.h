@@ -6,7 +6,7 @@
 #define CS_PARALLEL_LAYOUT_H
 
 #include "base/options.h"
-#include "model/spec.h"
+#include "model/param.h"
 #include "parallel/schedule.h"
 
 typedef enum cs_recompute { CS_RECOMPUTE_NONE, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK } cs_recompute;
@@ -58,6 +58,8 @@ int64_t cs_layout_first_sample(const cs_layout *l, int64_t micro, int64_t dp_ran
 /* Of a layout checked with its spec: chunk `chunk` of stage `stage` has layers [first, first + n). */
 int64_t cs_layout_first_layer(const cs_layout *l, int64_t stage, int64_t chunk);
 int64_t cs_layout_n_layers(const cs_layout *l, int64_t stage, int64_t chunk);
+/* What the rank (stage, tp_rank) of a layout checked with its spec holds; chunk [chunks] gets its layers. */
+cs_place cs_layout_place(const cs_layout *l, int64_t stage, int64_t tp_rank, cs_layers *chunk);
 /* Layers of all chunks of a stage; of the largest piece. */
 int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage);
 int64_t cs_layout_largest_piece(const cs_layout *l);

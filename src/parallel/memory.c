@@ -1,7 +1,6 @@
 /* Parameters, optimizer state and packed weights of a rank; activations come from walk.c. */
 #include "parallel/memory.h"
 
-#include "ckpt/megatron.h"
 #include "parallel/dp.h"
 #include "parallel/walk.h"
 
@@ -47,11 +46,6 @@ typedef struct shard {
     sums s;
 } shard;
 
-static bool is_vocab(int64_t row)
-{
-    return row == CS_ROW_EMBED || row == CS_ROW_HEAD;
-}
-
 static void add_products(shard *sh, int64_t rows, int64_t cols)
 {
     cs_gemm_bytes b = sh->q->kernels->gemm_bytes(sh->rows, rows, cols, sh->q->threads);
@@ -61,28 +55,20 @@ static void add_products(shard *sh, int64_t rows, int64_t cols)
     sh->s.work = work > sh->s.work ? work : sh->s.work;
 }
 
-static void add_tensor(shard *sh, const cs_mg_tensor *t)
+static void add_row(shard *sh, const cs_param_table *t, int64_t row)
 {
-    const cs_param_table *table = sh->q->table;
-    const cs_param *p = &table->row[t->row];
-    int64_t tp = sh->q->layout.tp, rows = p->rows, cols = p->cols;
-    if (is_vocab(t->row))
-        rows = cs_mg_padded_vocab(rows, 1, tp);
-    if (t->cut == CS_MG_ROWS || t->cut == CS_MG_QKV)
-        rows /= tp;
-    if (t->cut == CS_MG_COLS)
-        cols /= tp;
-    int64_t n = rows * cols, aligned = (n + CS_PARAM_ALIGN - 1) / CS_PARAM_ALIGN * CS_PARAM_ALIGN;
-    sh->s.parameters += n;
+    const cs_param *p = &t->row[row];
+    int64_t aligned = (p->n + CS_PARAM_ALIGN - 1) / CS_PARAM_ALIGN * CS_PARAM_ALIGN;
+    bool last = t->place.stage == t->place.n_stages - 1;
+    sh->s.parameters += p->n;
     sh->s.elements += aligned;
     sh->s.group += aligned;
-    bool product = p->ndim == 2 && (t->row != CS_ROW_EMBED || (sh->q->spec->tied_head && sh->q->layout.pp == 1));
-    if (product)
-        add_products(sh, rows, cols);
-    if (sh->q->layout.inference && sh->q->kernels->weight_pack && cs_param_for_products_only(sh->q->spec, table, p)) {
+    if (p->n > 0 && p->ndim == 2 && (row != CS_ROW_EMBED || (sh->q->spec->tied_head && last)))
+        add_products(sh, p->rows, p->cols);
+    if (sh->q->layout.inference && sh->q->kernels->weight_pack && cs_param_for_products_only(sh->q->spec, t, p)) {
         enum { PAGE = 4096 }; /* whole ones go, so that one in all stays at the ends of a matrix */
-        int64_t bytes = cs_walk_mul(n, (int64_t)cs_dtype_size(table->prec.store));
-        int64_t pack = (int64_t)sh->q->kernels->gemm_bytes(sh->rows, rows, cols, sh->q->threads).pack[0];
+        int64_t bytes = cs_walk_mul(p->n, (int64_t)cs_dtype_size(t->prec.store));
+        int64_t pack = (int64_t)sh->q->kernels->gemm_bytes(sh->rows, p->rows, p->cols, sh->q->threads).pack[0];
         sh->s.sealed = cs_walk_add(sh->s.sealed, bytes > PAGE ? bytes - PAGE : 0);
         sh->s.sealed_packed = cs_walk_add(sh->s.sealed_packed, pack);
         sh->s.largest_pack = pack > sh->s.largest_pack ? pack : sh->s.largest_pack;
@@ -99,52 +85,41 @@ static void end_group(shard *sh)
     s->group = s->group_packed = 0;
 }
 
-/* Embedding and its norm, or final norm and head; behind a pipeline a tied head is a copy of the embedding. */
-static void add_end(shard *sh, bool first)
+static void add_rows(shard *sh, const cs_param_table *t, int64_t first, int64_t end)
 {
-    cs_mg_tensor list[CS_MG_MAX_TENSORS];
-    int n = cs_mg_tensors(sh->q->table, -1, true, list);
-    for (int i = 0; i < n; i++)
-        if (first ? cs_mg_is_first(&list[i]) : cs_mg_is_last(&list[i]))
-            add_tensor(sh, &list[i]);
-    if (!first && sh->q->spec->tied_head && sh->q->layout.pp > 1) {
-        int64_t rows = cs_mg_padded_vocab(sh->q->spec->vocab_size, 1, sh->q->layout.tp) / sh->q->layout.tp;
-        add_tensor(sh, &(cs_mg_tensor){CS_ROW_EMBED, 0, CS_MG_ROWS});
-        add_products(sh, rows, sh->q->spec->hidden);
-    }
+    for (int64_t r = first; r < end; r++)
+        add_row(sh, t, r);
     end_group(sh);
 }
 
-static void add_layers(shard *sh, int64_t stage)
+/* The parts that ZeRO 3 gathers: embedding and its norm, every layer, final norm and head with a tied head's copy of the embedding. */
+static void add_table(shard *sh, const cs_param_table *t)
 {
-    const cs_layout *l = &sh->q->layout;
-    for (int64_t c = 0; c < l->chunks; c++)
-        for (int64_t i = 0; i < cs_layout_n_layers(l, stage, c); i++) {
-            cs_mg_tensor list[CS_MG_MAX_TENSORS];
-            int n = cs_mg_tensors(sh->q->table, cs_layout_first_layer(l, stage, c) + i, true, list);
-            for (int k = 0; k < n; k++)
-                add_tensor(sh, &list[k]);
-            end_group(sh);
-        }
+    bool first = t->place.stage == 0;
+    if (first)
+        add_rows(sh, t, CS_ROW_EMBED, CS_ROW_FINAL_NORM);
+    for (int64_t at = CS_ROW_FIRST_LAYER; at < t->n_rows; at += CS_ROW_PER_LAYER)
+        add_rows(sh, t, at, at + CS_ROW_PER_LAYER);
+    add_rows(sh, t, first ? CS_ROW_FINAL_NORM : CS_ROW_EMBED, CS_ROW_FIRST_LAYER);
 }
 
 /* The norm's partial sums; the batches' arrays. */
-static int64_t batch_bytes(const cs_memory_request *q, int64_t elements)
+static int64_t batch_bytes(const cs_memory_request *q, const cs_param_table *t)
 {
     const cs_layout *l = &q->layout;
     if (l->inference)
         return q->rows * 8;
-    int64_t bytes = cs_dp_n_units(elements) * 8;
+    int64_t bytes = cs_dp_n_units(t) * 8;
     int64_t batch = cs_walk_add(cs_walk_mul(cs_walk_mul(l->micro_batch, l->seq_length), 16), cs_walk_mul(l->micro_batch, 8));
     return cs_walk_add(bytes, cs_walk_mul(cs_walk_mul(batch, l->n_micro), q->evaluates ? 3 : 1));
 }
 
-static void add_parameters(const cs_memory_request *q, const sums *s, cs_memory *out)
+static void add_parameters(const cs_memory_request *q, const sums *s, const cs_param_table *t, cs_memory *out)
 {
     const cs_layout *l = &q->layout;
     const cs_precision *p = &q->table->prec;
     int64_t store = (int64_t)cs_dtype_size(p->store), acc = (int64_t)cs_dtype_size(p->acc), master = (int64_t)cs_dtype_size(p->master);
-    int64_t *b = out->bytes, part = cs_dp_largest_part(s->elements, l->dp), all = s->elements;
+    int64_t *b = out->bytes, part = cs_dp_largest_part(t, l->dp), all = s->elements;
     bool sharded = !l->inference && l->dp > 1;
     out->parameters = s->parameters;
     b[CS_MEMORY_WEIGHTS] = cs_walk_mul(sharded && l->zero >= 3 ? part + s->largest : all, store);
@@ -188,39 +163,50 @@ static void add_cache(const cs_memory_request *q, int64_t stage, cs_memory *out)
     }
 }
 
+/* Everything but what is counted in `out` already. False when a size does not fit. */
+static bool add_all(const cs_memory_request *q, const cs_param_table *t, cs_memory *out)
+{
+    const cs_layout *l = &q->layout;
+    int64_t stage = t->place.stage, tables, unused;
+    cs_activations act;
+    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length), .forms = l->inference ? 1 : 2};
+    if (sh.rows >= (int64_t)1 << 40 || !cs_walk_stage(q, stage, &act) || !cs_walk_tables(q, stage, &tables, &unused))
+        return false;
+    add_table(&sh, t);
+    add_parameters(q, &sh.s, t, out);
+    out->bytes[CS_MEMORY_STASH] = act.stash;
+    out->bytes[CS_MEMORY_LOGITS] = act.logits;
+    out->bytes[CS_MEMORY_SCRATCH] = act.scratch - act.logits;
+    if (l->inference)
+        add_cache(q, stage, out);
+    out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, t));
+    if (l->inference)
+        add_loading(q, &sh.s, out);
+    for (int i = 0; i < CS_MEMORY_COUNT; i++)
+        out->total = cs_walk_add(out->total, out->bytes[i]);
+    out->reserved = cs_walk_add(out->reserved, cs_walk_add(out->total, act.slack + unused));
+    return out->reserved < INT64_MAX;
+}
+
 cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memory *out, cs_error *err)
 {
     const cs_layout *l = &q->layout;
-    bool first = stage == 0, last = stage == l->pp - 1;
-    cs_activations act;
+    cs_param_table t;
+    cs_arena arena;
     CS_ASSERT(l->inference || q->schedule);
     *out = (cs_memory){.first_layer = cs_layout_first_layer(l, stage, 0), .n_layers = cs_layout_stage_layers(l, stage),
                        .in_flight = l->inference ? 1 : q->schedule->stage[stage].n_slots};
-    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length), .forms = l->inference ? 1 : 2};
-    int64_t tables, unused;
-    bool ok = sh.rows < (int64_t)1 << 40 && cs_walk_stage(q, stage, &act) && cs_walk_tables(q, stage, &tables, &unused);
-    if (ok) {
-        if (first)
-            add_end(&sh, true);
-        add_layers(&sh, stage);
-        if (last)
-            add_end(&sh, false);
-        add_parameters(q, &sh.s, out);
-        out->bytes[CS_MEMORY_STASH] = act.stash;
-        out->bytes[CS_MEMORY_LOGITS] = act.logits;
-        out->bytes[CS_MEMORY_SCRATCH] = act.scratch - act.logits;
-        if (l->inference)
-            add_cache(q, stage, out);
-        out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, sh.s.elements));
-        if (l->inference)
-            add_loading(q, &sh.s, out);
-        for (int i = 0; i < CS_MEMORY_COUNT; i++)
-            out->total = cs_walk_add(out->total, out->bytes[i]);
-        out->reserved = cs_walk_add(out->reserved, cs_walk_add(out->total, act.slack + unused));
+    cs_arena_init(&arena, "the table of a stage");
+    cs_layers *chunk = cs_arena_calloc(&arena, (size_t)l->chunks, sizeof *chunk);
+    cs_status status = chunk ? CS_OK : cs_fail_nomem(err, (size_t)l->chunks * sizeof *chunk, "a layout");
+    if (status == CS_OK) { /* the last rank has most of a vocabulary that does not divide */
+        const cs_place place = cs_layout_place(l, stage, l->tp - 1, chunk);
+        status = cs_param_table_init(&t, q->spec, q->table->prec, false, &place, &arena, err);
     }
-    if (!ok || out->reserved == INT64_MAX)
-        return cs_fail(err, CS_E_USAGE, "the memory of a rank does not fit in 63 bits; use smaller sizes");
-    return CS_OK;
+    if (status == CS_OK && !add_all(q, &t, out))
+        status = cs_fail(err, CS_E_USAGE, "the memory of a rank does not fit in 63 bits; use smaller sizes");
+    cs_arena_release(&arena);
+    return status;
 }
 
 double cs_flops_per_token(const cs_memory_request *q, double *executed)

@@ -1,6 +1,6 @@
 /* What a rank will hold, in bytes, from the parameter table and the layout alone: the model is never allocated. The modules' allocations are walked
  * through in the order of nn/ and model/ (who changes one there changes it here; tests/cli/test_plan.sh compares with real runs). Tensor and pipeline
- * parallel ranks: parameters by the cuts of ckpt/megatron.h; heads, feed-forward and vocabulary are divided, the residual stream is not, or by
+ * parallel ranks: parameters by the table of their place; heads, feed-forward and vocabulary are divided, the residual stream is not, or by
  * rows under sequence parallelism. ZeRO 2 and 3: one whole group (embedding, a layer, or final norm and head) is gathered at a time. */
 #ifndef CS_PARALLEL_MEMORY_H
 #define CS_PARALLEL_MEMORY_H
@@ -42,7 +42,7 @@ typedef struct cs_memory_request {
 
 typedef struct cs_memory {
     int64_t first_layer, n_layers; /* of the stage's first chunk; layers over all its chunks */
-    int64_t parameters;            /* of the rank, vocabulary padding included */
+    int64_t parameters;            /* of the rank, of the one with most of the vocabulary */
     int64_t in_flight;             /* (micro-batch, chunk) pairs */
     int64_t bytes[CS_MEMORY_COUNT], total;
     int64_t reserved;              /* total plus room that is asked for and never touched: the arenas' and the cache's */

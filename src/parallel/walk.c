@@ -236,8 +236,7 @@ static void chunk_backward(walk *w, int64_t n_layers)
     int64_t group = l->recompute == CS_RECOMPUTE_NONE ? 0 : l->recompute == CS_RECOMPUTE_BLOCK ? 1 : l->recompute_layers;
     group = group < n_layers ? group : n_layers;
     for (int64_t i = 0; i < group; i++) {
-        if (i + 1 < group)
-            tensor(w, &w->stash, w->R, w->s->hidden);
+        tensor(w, i + 1 < group ? &w->stash : &w->scratch, w->R, w->s->hidden);
         block_forward(w, true);
     }
     block_backward(w);
@@ -322,7 +321,7 @@ bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, in
     arena a = {.current = -1};
     walk w;
     init(&w, q);
-    int64_t positions = l->inference ? s->max_pos : l->seq_length, here = cs_layout_stage_layers(l, stage);
+    int64_t positions = l->inference ? s->max_pos : l->seq_length;
     int64_t rows = q->table->n_rows * (int64_t)sizeof *q->table->row;
     take(&a, rows);
     for (int64_t names = (q->table_bytes - rows) / 64; names > 0; names--)
@@ -331,8 +330,11 @@ bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, in
         take(&a, cs_walk_mul(positions * (s->head_dim / 2), w.acc));
     if (s->pos != CS_POS_ROPE)
         take(&a, s->n_heads * 8);
-    take(&a, here * (int64_t)sizeof(cs_block));
-    take(&a, here * (int64_t)sizeof(cs_block_saved));
+    take(&a, s->n_layers * (int64_t)sizeof(cs_block));
+    for (int64_t i = 0; i < (l->inference ? 1 : q->schedule->stage[stage].n_slots); i++) {
+        take(&a, (cs_layout_largest_piece(l) + 1) * (int64_t)sizeof(cs_tensor));
+        take(&a, (cs_layout_largest_piece(l) + 1) * (int64_t)sizeof(cs_block_saved));
+    }
     if (stage == l->pp - 1 && s->norm_head) {
         tensor(&w, &a, w.vocab, s->hidden);
         per_row(&w, &a, w.vocab, 1);

@@ -68,35 +68,40 @@ static const cs_option run_rows[] = {
     {"exit-duration-in-mins", CS_OPT_REAL, AT(exit_minutes), NULL, "0..", "save and end after this many minutes", NULL},
     {"max-bad-steps", CS_OPT_INT, AT(max_bad_steps), "3", "0..",
      "steps in a row with a loss or gradient that is not finite before the run stops (exit 6)", NULL},
+    {"profile", CS_OPT_FLAG, AT(profile), NULL, NULL, "write what every rank did when, as a Chrome trace", NULL},
+    {"profile-step-start", CS_OPT_INT, AT(profile_start), "2", "1..", "first step of the profile", NULL},
+    {"profile-step-end", CS_OPT_INT, AT(profile_end), "4", "2..", "step before which the profile ends", NULL},
+    {"profile-output", CS_OPT_STR, AT(profile_output), NULL, NULL, "file of the profile (default: profile.json in the run folder)", NULL},
     {"tensorboard-dir", CS_OPT_STR, AT(tensorboard_dir), NULL, NULL, "folder for TensorBoard events (default: the run folder)", NULL},
 };
 
 static const cs_option parallel_rows[] = {
     {"nproc", CS_OPT_INT, AT(nproc), "1", "1..4096", "ranks on this machine (under mpirun the job decides)", "nproc-per-node num-gpus"},
-    {"tensor-model-parallel-size", CS_OPT_INT, AT(tp), "1", "1..", "tensor parallelism; train: only 1 in this version", NULL},
-    {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "pipeline parallelism; train: only 1 in this version", NULL},
+    {"tensor-model-parallel-size", CS_OPT_INT, AT(tp), "1", "1..", "ranks that share every layer's matrices", NULL},
+    {"pipeline-model-parallel-size", CS_OPT_INT, AT(pp), "1", "1..", "stages of a pipeline of layers", NULL},
     {"num-layers-per-virtual-pipeline-stage", CS_OPT_INT, AT(virtual_layers), NULL, "0..",
-     "layers of a chunk of an interleaved pipeline; train: not in this version", NULL},
+     "layers of a chunk of an interleaved pipeline", NULL},
     {"fold-mode", CS_OPT_ENUM, AT(fold), "none", "none|aiao|fifo",
      "Fold3D: virtual stages whose gradients are summed while others compute; no effect without virtual stages", "foldx-mode"},
     {"optimized-pipeline", CS_OPT_FLAG, AT(optimized_pipeline), NULL, NULL,
-     "micro-batches of different sizes, from --manual-mbs; train: not in this version", NULL},
+     "micro-batches of different sizes, from --manual-mbs", NULL},
     {"manual-mbs", CS_OPT_LIST, AT(manual_mbs), NULL, NULL,
      "samples of each micro-batch of a step on one data-parallel rank: 1,2,3 or 1 2 3, example-config-1 or example-config-2", NULL},
     {"use-manual-layer-allocation", CS_OPT_FLAG, AT(manual_allocation), NULL, NULL,
-     "layers of each stage from --manual-layers; train: not in this version", NULL},
+     "layers of each stage from --manual-layers", NULL},
     {"manual-layers", CS_OPT_LIST, AT(manual_layers), NULL, NULL,
      "layers of each stage: 5,6,6,5; virtual stages: of each chunk 0 in order of stages, of each chunk 1, ..", NULL},
     {"sequence-parallel", CS_OPT_FLAG, AT(sequence_parallel), NULL, NULL, "no effect without tensor parallelism", NULL},
     {"use-distributed-optimizer", CS_OPT_FLAG, AT(dist_optimizer), NULL, NULL, "optimizer state split over the data-parallel ranks (ZeRO 1)", NULL},
     {"nnodes", CS_OPT_INT, AT(n_nodes), "1", "1..1", "machines; several: start the ranks on them with mpirun", NULL},
     {"node-rank", CS_OPT_INT, AT(node_rank), "0", "0..0", "this machine's number", NULL},
-    {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3", "0, or 1 = --use-distributed-optimizer; train: 2 and 3 are not in this version", NULL},
+    {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3",
+     "split over data-parallel ranks: 1 optimizer state (as --use-distributed-optimizer), 2 and gradients, 3 and weights", NULL},
 };
 
 static const cs_option recompute_rows[] = {
     {"recompute-granularity", CS_OPT_ENUM, AT(recompute), "none", "none|full",
-     "full: layers keep their input only and run again in backward; train: not in this version", NULL},
+     "full: layers keep their input only and run again in backward", NULL},
     {"checkpoint-activations", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --recompute-granularity full", NULL},
     {"recompute-method", CS_OPT_ENUM, AT(recompute_method), "uniform", "uniform|block",
      "uniform: all layers, in groups; block: the first layers of each stage or chunk", NULL},
@@ -161,32 +166,26 @@ cs_dtype cs_train_dtype(const cs_train_config *cfg)
 }
 
 /* One row per rule: every broken one is reported. */
-static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
+static void check_rules(const cs_train_config *c, cs_error *err)
 {
-    int64_t per_micro = c->micro_batch * world;
     const struct {
         bool broken;
         const char *message;
         long long a, b;
     } rules[] = {
-        {c->tp != 1, "--tensor-model-parallel-size %lld: only 1 is in this version", c->tp, 0},
-        {c->pp != 1, "--pipeline-model-parallel-size %lld: only 1 is in this version", c->pp, 0},
-        {c->zero_stage > 1, "--zero-stage %lld: only 0 and 1 are in this version", c->zero_stage, 0},
-        {c->virtual_layers > 0, "--num-layers-per-virtual-pipeline-stage %lld: not supported by train in this version", c->virtual_layers, 0},
-        {c->optimized_pipeline || c->manual_mbs.n > 0, "--optimized-pipeline and --manual-mbs: not supported by train in this version", 0, 0},
-        {c->manual_allocation || c->manual_layers.n > 0, "--manual-layers: not supported by train in this version", 0, 0},
-        {c->recompute != 0, "--checkpoint-activations: not supported by train in this version, nor is --recompute-granularity full", 0, 0},
         {c->train_iters > 0 && c->train_samples > 0, "--train-iters %lld and --train-samples %lld exclude each other", c->train_iters,
          c->train_samples},
         {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
         {c->seq_length == 0, "--seq-length is missing", 0, 0},
         {c->max_pos > 0 && c->seq_length > c->max_pos, "--seq-length %lld exceeds --max-position-embeddings %lld", c->seq_length, c->max_pos},
-        {c->global_batch % per_micro != 0, "--global-batch-size %lld must be a multiple of micro batch size * ranks = %lld", c->global_batch,
-         per_micro},
+        {c->optimized_pipeline && c->lr.rampup.n > 0, "--optimized-pipeline and --rampup-batch-size exclude each other", 0, 0},
         {c->data.data_path.n == 0, "--data-path is missing: the prefix of a .bin/.idx pair, or weights and prefixes", 0, 0},
         {c->save_interval > 0 && !c->save, "--save-interval needs --save", 0, 0},
         {c->resume && !c->save, "--resume needs --save RUN, the run to continue", 0, 0},
         {c->finetune && !c->load, "--finetune needs --load", 0, 0},
+        {c->profile && !c->save && !c->profile_output, "--profile needs --save, or --profile-output FILE", 0, 0},
+        {c->profile && c->profile_end <= c->profile_start, "--profile-step-end %lld must be behind --profile-step-start %lld", c->profile_end,
+         c->profile_start},
         {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -204,17 +203,20 @@ static void check_rules(const cs_train_config *c, int64_t world, cs_error *err)
 cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedule *schedule, cs_ramp *ramp, cs_error *err)
 {
     cs_error found = {0};
-    if (c->global_batch == 0)
-        c->global_batch = c->micro_batch * world;
     if (c->zero_stage == 1)
         c->dist_optimizer = true;
     c->data.seq_length = c->seq_length;
     c->data.seed = c->seed;
     c->data.eod = -1;
-    check_rules(c, world, &found);
+    check_rules(c, &found);
+    cs_layout layout = cs_train_layout(c, world);
+    if (cs_layout_check(&layout, NULL, &found) == CS_OK && c->global_batch == 0)
+        c->global_batch = layout.global_batch;
+    /* A ramp grows in steps that every data-parallel rank gets whole micro-batches of, and an interleaved pipeline whole turns. */
+    int64_t turn = layout.dp * (c->virtual_layers > 0 ? layout.pp : 1);
     cs_optimizer_check(&c->optimizer, &found);
     cs_scaler_check(&c->scaler, &found);
-    const cs_lr_run run = {c->train_iters, c->train_samples, c->global_batch, c->micro_batch * world};
+    const cs_lr_run run = {c->train_iters, c->train_samples, c->global_batch, c->micro_batch * (turn > 0 ? turn : 1)};
     if (c->train_iters > 0 || c->train_samples > 0)
         cs_lr_init(&c->lr, &run, schedule, ramp, &found);
     if (found.status != CS_OK)

@@ -29,6 +29,9 @@ typedef struct cs_train_config {
         seq_length, max_bad_steps;
     double exit_minutes;
     const char *tensorboard_dir;
+    bool profile;
+    int64_t profile_start, profile_end; /* steps [start, end) */
+    const char *profile_output;
     int loss_average; /* 0 global, 1 micro-batch */
     /* parallel */
     int64_t nproc, n_nodes, node_rank, tp, pp, zero_stage, virtual_layers;

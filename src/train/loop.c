@@ -1,4 +1,5 @@
 /* The loop: steps, log, evaluation, checkpoints, and every way to end: done, asked to stop, numbers that stay bad. */
+#include "train/profile.h"
 #include "train/trainer.h"
 
 #include "base/clock.h"
@@ -45,7 +46,7 @@ cs_status cs_trainer_save(cs_trainer *t, cs_error *err)
         const cs_ckpt_save_args args = {.run_dir = t->cfg.save, .iteration = t->state.step, .spec = &t->model->spec, .table = &t->model->table,
                                         .opt = &opt, .state_json = cs_str_cstr(&text), .tokenizer_files = files, .n_tokenizer_files = n_files,
                                         .keep = t->cfg.keep, .no_save_optim = t->cfg.no_save_optim};
-        status = cs_ckpt_save(&args, t->world, err);
+        status = cs_ckpt_save(&args, &t->mesh, err);
     }
     cs_str_release(&text);
     t->save_failed = status;
@@ -109,11 +110,19 @@ static cs_status final_evaluations(cs_trainer *t, cs_error *err)
     return CS_OK;
 }
 
+/* Of what cs_model_bad_layer says on the ranks, the first place in the order of the model. Collective over world. */
+static int64_t first_bad_layer(const cs_trainer *t)
+{
+    int64_t layer = cs_model_bad_layer(t->model), key = layer == -2 ? 1 : layer < 0 ? INT64_MIN : -layer;
+    cs_comm_allreduce_max(t->world, &key, 1, CS_I64);
+    return key == 1 ? -2 : key == INT64_MIN ? -1 : -key;
+}
+
 /* Saves the state as it was before the first bad update (skipped steps changed no weight) and says what is known about the place. */
 static cs_status stop_on_bad_numbers(cs_trainer *t, const cs_step_result *s, cs_error *err)
 {
     char place[64];
-    int64_t layer = cs_model_bad_layer(t->model);
+    int64_t layer = first_bad_layer(t);
     if (layer == t->model->spec.n_layers)
         snprintf(place, sizeof place, "final norm or head");
     else if (layer >= 0)
@@ -154,6 +163,19 @@ static cs_status after_step(cs_trainer *t, cs_report *r, const cs_step_result *s
     return CS_OK;
 }
 
+static cs_status write_profile(cs_trainer *t, cs_error *err)
+{
+    char path[4096];
+    if (t->cfg.profile_output)
+        snprintf(path, sizeof path, "%s", t->cfg.profile_output);
+    else
+        snprintf(path, sizeof path, "%s/profile.json", t->cfg.save);
+    CS_TRY(cs_profile_write(&t->timeline, &t->mesh, t->timeline_origin, path, err));
+    if (cs_comm_rank(t->world) == 0)
+        cs_runlog_line(&t->log, false, "profile of steps %lld to %lld in %s", (long long)t->cfg.profile_start, (long long)t->state.step, path);
+    return CS_OK;
+}
+
 static cs_status loop(cs_trainer *t, cs_error *err)
 {
     cs_report report;
@@ -167,6 +189,8 @@ static cs_status loop(cs_trainer *t, cs_error *err)
         cs_step_result s;
         CS_TRY(cs_trainer_step(t, &s, err));
         CS_TRY(after_step(t, &report, &s, err));
+        if (t->cfg.profile && (t->state.step == t->cfg.profile_end - 1 || (t->state.step == t->total_iters && t->timeline.on)))
+            CS_TRY(write_profile(t, err));
         stopped = should_stop(t, &why) && t->state.step < t->total_iters;
     }
     if (cs_comm_rank(t->world) == 0 && t->log.bar.tty)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SPANS = 1 << 18 }; /* of a profile, 10 MiB */
+
 /* Where the run starts from. */
 typedef struct start_point {
     char *dir;          /* folder with weights, NULL = random */
@@ -183,13 +185,24 @@ static double measure_peak(const cs_trainer *t)
     return best;
 }
 
+static void set_recompute(const cs_trainer *t, cs_model_options *opt)
+{
+    const cs_layout *l = &t->layout;
+    opt->recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1;
+    opt->recompute_layers = l->recompute == CS_RECOMPUTE_UNIFORM ? INT64_MAX : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0;
+}
+
 /* Rank 0 measures, the others ask for what it chose. */
 static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_point *s, cs_error *err)
 {
     cs_dtype store = cs_train_dtype(&t->cfg);
     char choice[2][16] = {"auto", "auto"};
     cs_model_options opt = {.kernels = {store, t->cfg.isa, t->cfg.gemm}, .training = true, .decay_norms = t->cfg.decay_norms,
-                            .n_pos = t->cfg.seq_length, .mesh = &t->mesh};
+                            .n_pos = t->cfg.seq_length, .mesh = &t->mesh,
+                            .sequence_parallel = t->layout.sequence_parallel, .sparse = t->layout.zero >= 3};
+    const cs_place place = cs_layout_place(&t->layout, t->mesh.coord[CS_AXIS_PP], t->mesh.coord[CS_AXIS_TP], t->chunk);
+    opt.place = &place;
+    set_recompute(t, &opt);
     cs_status status = CS_OK;
     int rank = cs_comm_rank(t->world);
     if (s->gemm && strcmp(opt.kernels.gemm, "auto") == 0)
@@ -289,10 +302,15 @@ static cs_status open_data(cs_trainer *t, cs_error *err)
             status = cs_batcher_create(t->data[i], &c->data, t->model->spec.vocab_size, t->mesh.coord[CS_AXIS_DP], t->mesh.size[CS_AXIS_DP],
                                        &t->batcher[i], err);
     CS_TRY(cs_agree(t->world, status, err));
-    int64_t n_micro = c->global_batch / (c->micro_batch * t->mesh.size[CS_AXIS_DP]);
+    int64_t n_micro = t->layout.n_micro;
+    cs_status room = t->cfg.profile ? cs_timeline_init(&t->timeline, SPANS, err) : CS_OK;
+    CS_TRY(cs_agree(t->world, room, err));
+    t->model->timeline = t->cfg.profile ? &t->timeline : NULL;
     t->batch = cs_calloc((size_t)n_micro, sizeof *t->batch);
+    t->share = cs_calloc(2 * (size_t)n_micro, sizeof *t->share);
+    t->losses = t->share ? t->share + n_micro : NULL;
     t->identity.data_hash = cs_dataset_hash(t->data[CS_SPLIT_TRAIN]);
-    return cs_agree(t->world, t->batch ? CS_OK : cs_fail_nomem(err, (size_t)n_micro * sizeof *t->batch, "micro-batches"), err);
+    return cs_agree(t->world, t->batch && t->share ? CS_OK : cs_fail_nomem(err, (size_t)n_micro * sizeof *t->batch, "micro-batches"), err);
 }
 
 static cs_status write_run_files(cs_trainer *t, const cs_train_request *req, cs_error *err)
@@ -325,9 +343,7 @@ static void say_start(const cs_trainer *t, const start_point *s)
     cs_note("optimizer: lr %g to %g %s, weight decay %g, betas %g %g, eps %g, clip %g", t->schedule.lr, t->schedule.min_lr,
             cs_lr_style_name(t->schedule.style), t->cfg.optimizer.weight_decay, t->cfg.optimizer.beta1, t->cfg.optimizer.beta2, t->cfg.optimizer.eps,
             t->cfg.optimizer.clip_grad);
-    cs_layout layout = cs_train_layout(&t->cfg, cs_comm_size(t->world));
-    if (cs_layout_check(&layout, spec, &(cs_error){0}) == CS_OK)
-        cs_layout_note(&layout);
+    cs_layout_note(&t->layout);
 }
 
 static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point *s, cs_error *err)
@@ -339,7 +355,9 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     t->identity.global_batch = t->cfg.global_batch;
     t->identity.dist_optimizer = t->cfg.dist_optimizer;
     t->total_iters = cs_train_total_iters(&t->cfg, &t->ramp);
-    CS_TRY(cs_mesh_init(&t->mesh, t->world, 1, cs_comm_size(t->world), 1, err));
+    t->layout = cs_train_layout(&t->cfg, cs_comm_size(t->world));
+    CS_TRY(cs_agree(t->world, cs_layout_check(&t->layout, NULL, err), err));
+    CS_TRY(cs_mesh_init(&t->mesh, t->world, (int)t->layout.tp, (int)t->layout.dp, (int)t->layout.pp, err));
     status = cs_runlog_init(&t->log, rank == 0 ? t->cfg.save : NULL, rank == 0, err);
     if (status == CS_OK && rank == 0) {
         if (t->log.active)
@@ -353,13 +371,19 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
         status = load_tokenizer(t, s, err);
     if (status == CS_OK)
         status = find_spec(t, s, &spec, err);
+    if (status == CS_OK)
+        status = cs_layout_check(&t->layout, &spec, err);
+    if (status == CS_OK && !(t->chunk = cs_calloc((size_t)t->layout.chunks, sizeof *t->chunk)))
+        status = cs_fail_nomem(err, (size_t)t->layout.chunks * sizeof *t->chunk, "the layout");
     CS_TRY(cs_agree(t->world, status, err));
     t->identity.tokenizer_hash = t->tok ? cs_tokenizer_hash(t->tok) : 0;
     CS_TRY(create_model(t, &spec, s, err));
-    const cs_dp_policy policy = {.shard_optim = t->cfg.dist_optimizer};
-    CS_TRY(cs_dp_init(&t->dp, &t->model->table, t->model->k, t->mesh.group[CS_AXIS_DP], policy, err));
+    const cs_dp_policy policy = {.shard_optim = t->layout.zero >= 1, .shard_grad = t->layout.zero >= 2, .shard_param = t->layout.zero >= 3,
+                                 .sequence_parallel = t->model->sequence_parallel};
+    CS_TRY(cs_agree(t->world, cs_dp_init(&t->dp, &t->model->table, t->model->k, &t->mesh, policy, err), err));
     t->has_dp = true;
     cs_model_bind_grad(t->model, t->model->table.grad);
+    t->model->hooks = cs_dp_hooks(&t->dp);
     CS_TRY(cs_agree(t->world, fill_weights(t, s, err), err));
     cs_dp_adopt_weights(&t->dp);
     CS_TRY(open_data(t, err));
@@ -375,6 +399,8 @@ cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *w
     start_point s = {0};
     *t = (cs_trainer){.cfg = *req->cfg, .world = world, .started = cs_clock_now(), .last_saved = -1, .log.lock = -1,
                       .log.metrics.fd = -1, .log.log.fd = -1, .log.events.fd = -1};
+    for (int i = 0; i < 2; i++)
+        cs_arena_init(&t->tables[i], "schedules");
     t->state.scaler = cs_scaler_start(&t->cfg.scaler, cs_train_dtype(&t->cfg) == CS_F16);
     int64_t threads = req->threads > 0 ? req->threads : omp_get_num_procs() / cs_comm_local_size(world);
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
@@ -392,10 +418,15 @@ void cs_trainer_release(cs_trainer *t)
         cs_batcher_destroy(t->batcher[i]);
         cs_dataset_destroy(t->data[i]);
     }
+    cs_timeline_release(&t->timeline);
     cs_free(t->batch);
+    cs_free(t->share);
+    for (int i = 0; i < 2; i++)
+        cs_arena_release(&t->tables[i]);
     if (t->has_dp)
         cs_dp_release(&t->dp);
     cs_model_destroy(t->model);
+    cs_free(t->chunk);
     cs_tokenizer_destroy(t->tok);
     cs_mesh_release(&t->mesh);
     cs_runlog_release(&t->log);

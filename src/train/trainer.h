@@ -4,6 +4,7 @@
 
 #include "model/model.h"
 #include "parallel/dp.h"
+#include "parallel/pipeline.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/runlog.h"
@@ -27,6 +28,8 @@ typedef struct cs_trainer {
     int64_t total_iters;
     cs_comm *world;
     cs_mesh mesh;
+    cs_layout layout;
+    cs_layers *chunk;    /* [layout.chunks] of this stage */
     cs_tokenizer *tok; /* NULL = none */
     cs_model *model;
     cs_dp dp;
@@ -34,8 +37,13 @@ typedef struct cs_trainer {
     cs_dataset *data[CS_SPLIT_COUNT];
     cs_batcher *batcher[CS_SPLIT_COUNT];
     cs_batch *batch;     /* [n_micro of the largest step] */
+    double *share, *losses; /* the same: what a micro-batch's summed loss is multiplied by; the sums */
+    cs_arena tables[2];  /* of the schedules */
+    cs_schedule pipeline[2]; /* of a training step, of an evaluation; n_micro 0 = not made yet */
     cs_train_state state;
     cs_train_identity identity;
+    cs_timeline timeline;
+    double timeline_origin;
     cs_runlog log;
     double started;      /* monotonic seconds */
     double peak_flops;   /* measured peak of this rank's threads for the dtype, operations per second; 0 = unknown */

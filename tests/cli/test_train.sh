@@ -120,9 +120,9 @@ cp -r "$TMP/ref-f32-1" "$TMP/flip"
 printf '\xff' | dd of="$TMP/flip/iter_0000020/model.safetensors" bs=1 seek=5000 conv=notrunc status=none
 expect 0 "a damaged newest checkpoint is passed over" "" "skipping checkpoint iter_0000020" train flip 20 --resume --save-interval 5
 result "and made again" "$(same_state ref-f32-1 flip iter_0000020)"
-expect 2 "all wrong flags at once" "" "--global-batch-size 7.*" train d3 4 --global-batch-size 7 --zero-stage 3 --tensor-model-parallel-size 2
+expect 2 "all wrong flags at once" "" "--min-lr.*" train d3 4 --min-lr 1 --zero-stage 3 --pipeline-model-parallel-size 2
 result "each on its line" "$([ "$(grep -c 'error\[USAGE\]' "$TMP/stderr")" = 3 ] || cat "$TMP/stderr")"
-expect 2 "flag of a later version" "" "checkpoint-activations" train d4 4 --checkpoint-activations
+expect 2 "flag of a later version" "" "lora-r" train d4 4 --lora-r 4
 expect 0 "flags of other programs are accepted" "" "distributed-backend" train d5 2 --distributed-backend nccl --DDP-impl local --tokenizer-not-use-fast
 expect 0 "finetune starts at step 0" "" "iteration +4/ +4 " train tune 4 --load "$TMP/ref-f32-1" --finetune
 expect 0 "load goes on" "" "steps 21 to 24" train on 24 --load "$TMP/ref-f32-1" --override-lr-scheduler

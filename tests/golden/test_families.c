@@ -271,7 +271,7 @@ static void check_training(const golden *g, const cs_kernels *table)
                  *rates = json_object_get(t, "lr_of_step");
     cs_model *m = make_model(g, table);
     cs_dp dp;
-    must(cs_dp_init(&dp, &m->table, table, cs_comm_self(), (cs_dp_policy){0}, &err), &err);
+    must(cs_dp_init(&dp, &m->table, table, m->mesh, (cs_dp_policy){0}, &err), &err);
     cs_model_bind_grad(m, m->table.grad);
     load_weights(g, m);
     cs_dp_adopt_weights(&dp);

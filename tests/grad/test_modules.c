@@ -164,7 +164,7 @@ static void test_linear(void **state)
         int64_t N = shapes[i][0], K = shapes[i][1];
         double *w = randoms(&g, "w", N * K, 0), *b = randoms(&g, "b", N, 0), *dw = zeros(&g, N * K), *db = zeros(&g, N), *dx = zeros(&g, ROWS * K);
         cs_weight weight = {.data = w, .dtype = CS_F64, .rows = N, .cols = K, .ld = K, .version = 1};
-        linear_case c = {&g, {&weight, b, dw, db}, randoms(&g, "x", ROWS * K, 0), zeros(&g, ROWS * N), randoms(&g, "r", ROWS * N, 0)};
+        linear_case c = {&g, {.w = &weight, .bias = b, .dw = dw, .dbias = db}, randoms(&g, "x", ROWS * K, 0), zeros(&g, ROWS * N), randoms(&g, "r", ROWS * N, 0)};
         cs_linear_backward_input(&c.lin, &g.ctx, view(c.r, ROWS, N), view(dx, ROWS, K));
         cs_linear_backward_weight(&c.lin, &g.ctx, view(c.r, ROWS, N), view(c.x, ROWS, K));
         check("linear dx", linear_loss, &c, c.x, dx, ROWS * K, NULL);
@@ -250,7 +250,7 @@ static void test_mlp(void **state)
     double *dw1 = zeros(&g, 2 * F * H), *dw2 = zeros(&g, H * F), *db1 = zeros(&g, 2 * F), *dx = zeros(&g, ROWS * H);
     cs_weight gu = {.data = w1, .dtype = CS_F64, .rows = 2 * F, .cols = H, .ld = H, .version = 1};
     cs_weight down = {.data = w2, .dtype = CS_F64, .rows = H, .cols = F, .ld = F, .version = 1};
-    mlp_case c = {&g, {CS_ACT_SWIGLU, {&gu, b1, dw1, db1}, {&down, NULL, dw2, NULL}, F}, randoms(&g, "x", ROWS * H, 0), zeros(&g, ROWS * H),
+    mlp_case c = {&g, {CS_ACT_SWIGLU, {.w = &gu, .bias = b1, .dw = dw1, .dbias = db1}, {.w = &down, .dw = dw2}, F}, randoms(&g, "x", ROWS * H, 0), zeros(&g, ROWS * H),
                   randoms(&g, "r", ROWS * H, 0), H};
     cs_mlp_saved saved;
     cs_mlp_forward(&c.mlp, &g.ctx, view(c.x, ROWS, H), view(c.y, ROWS, H), &saved);
@@ -314,7 +314,7 @@ static void test_loss(void **state)
     enum { H = 5 };
     double *w = randoms(&g, "w", VOCAB * H, 0), *dw = zeros(&g, VOCAB * H), *dx = zeros(&g, ROWS * H);
     cs_weight head = {.data = w, .dtype = CS_F64, .rows = VOCAB, .cols = H, .ld = H, .version = 1};
-    loss_case c = {&g, {{&head, NULL, dw, NULL}, 0, VOCAB}, randoms(&g, "x", ROWS * H, 0), H};
+    loss_case c = {&g, {{.w = &head, .dw = dw}, 0, VOCAB}, randoms(&g, "x", ROWS * H, 0), H};
     cs_loss_saved saved;
     double with = cs_loss_forward(&c.loss, &g.ctx, view(c.x, ROWS, H), SCALE, &saved);
     assert_true(with == cs_loss_forward(&c.loss, &g.ctx, view(c.x, ROWS, H), 0, NULL));

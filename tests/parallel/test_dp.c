@@ -27,7 +27,9 @@ static const int64_t sizes[N_PARAMS] = {4097, 63, 20011, 1, 9001};
 static const double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, clip = 0.25;
 
 typedef struct fixture {
-    cs_param row[N_PARAMS];
+    cs_mesh mesh;
+    cs_param row[CS_ROW_FIRST_LAYER];
+    cs_param_group group[2]; /* of the first two parameters, of the others */
     cs_param_table table;
     cs_dp dp;
     double norm[N_STEPS];
@@ -81,20 +83,25 @@ static double rate(int step)
 static void train(fixture *f, cs_comm *group, cs_dtype store, bool shard)
 {
     cs_error err = {0};
-    *f = (fixture){.table = {.row = f->row, .n_rows = N_PARAMS, .prec = cs_precision_of(store)}};
+    *f = (fixture){.table = {.row = f->row, .n_rows = CS_ROW_FIRST_LAYER, .group = f->group, .n_groups = 2, .prec = cs_precision_of(store),
+                             .place = {.tp = 1, .n_stages = 1}}};
     cs_param_table *t = &f->table;
+    CHECK(cs_mesh_init(&f->mesh, group, 1, cs_comm_size(group), 1, &err) == CS_OK);
     for (int k = 0; k < N_PARAMS; k++) {
-        f->row[k] = (cs_param){.name = "p", .rows = 1, .cols = sizes[k], .decay = k % 2 == 0, .offset = t->n_elements, .n = sizes[k],
+        f->row[k] = (cs_param){.name = "p", .in_group = k / 2 > 0, .n_parts = 1, .rows = 1, .cols = sizes[k], .decay = k % 2 == 0, .offset = t->n_elements, .n = sizes[k],
                                .weight.version = 1};
         t->n_elements += (sizes[k] + CS_PARAM_ALIGN - 1) / CS_PARAM_ALIGN * CS_PARAM_ALIGN;
     }
-    CHECK(cs_param_table_alloc(t, true, group, &err) == CS_OK);
-    CHECK(cs_dp_init(&f->dp, t, cs_kernels_ref(store), group, (cs_dp_policy){.shard_optim = shard}, &err) == CS_OK);
+    f->group[0].hi = f->group[1].lo = f->row[2].offset;
+    f->group[1].hi = t->n_elements;
+    CHECK(cs_param_table_alloc(t, true, false, group, &err) == CS_OK);
+    CHECK(cs_dp_init(&f->dp, t, cs_kernels_ref(store), &f->mesh, (cs_dp_policy){.shard_optim = shard}, &err) == CS_OK);
     for (int k = 0; k < N_PARAMS; k++)
         for (int64_t i = f->row[k].offset; i < f->row[k].offset + sizes[k]; i++) {
             put(t->store, i, store, first_value(i));
-            if (t->master != t->store && i >= t->master_lo && i < t->master_hi)
-                put(t->master, i - t->master_lo, t->prec.master, first_value(i));
+            cs_flat_range own;
+            if (t->master != t->store && cs_flat_clip(t->master_range, t->n_master_ranges, i, i + 1, &own))
+                put(t->master, own.at, t->prec.master, first_value(i));
         }
     cs_dp_adopt_weights(&f->dp);
     for (int step = 0; step < N_STEPS; step++) {
@@ -119,6 +126,7 @@ static void end(fixture *f)
     cs_dp_release(&f->dp);
     CHECK(f->table.grad == NULL);
     cs_param_table_release(&f->table, NULL);
+    cs_mesh_release(&f->mesh);
 }
 
 /* Weights, master weights and moments of `f` equal those of `one`, which has them whole. */
@@ -126,14 +134,17 @@ static void same_bits(const fixture *one, fixture *f)
 {
     const cs_precision p = one->table.prec;
     cs_opt_state whole = cs_dp_opt_state((cs_dp *)&one->dp), part = cs_dp_opt_state(&f->dp);
-    size_t bytes = (size_t)(part.hi - part.lo) * cs_dtype_size(p.acc);
-    CHECK(whole.lo == 0 && whole.hi == one->table.n_elements);
+    CHECK(whole.n == one->table.n_elements && whole.n_ranges == 1 && whole.replicated);
     CHECK(memcmp(one->table.store, f->table.store, (size_t)one->table.n_elements * cs_dtype_size(p.store)) == 0);
-    CHECK(memcmp(cs_flat_at(whole.m, p.acc, part.lo), part.m, bytes) == 0);
-    CHECK(memcmp(cs_flat_at(whole.v, p.acc, part.lo), part.v, bytes) == 0);
     CHECK((p.store == p.master) == (part.master == NULL));
-    if (part.master)
-        CHECK(memcmp(cs_flat_at(whole.master, p.acc, part.lo), part.master, bytes) == 0);
+    for (int64_t i = 0; i < part.n_ranges; i++) {
+        const cs_flat_range *r = &part.range[i];
+        size_t bytes = (size_t)(r->hi - r->lo) * cs_dtype_size(p.acc);
+        CHECK(memcmp(cs_flat_at(whole.m, p.acc, r->lo), cs_flat_at(part.m, p.acc, r->at), bytes) == 0);
+        CHECK(memcmp(cs_flat_at(whole.v, p.acc, r->lo), cs_flat_at(part.v, p.acc, r->at), bytes) == 0);
+        if (part.master)
+            CHECK(memcmp(cs_flat_at(whole.master, p.acc, r->lo), cs_flat_at(part.master, p.acc, r->at), bytes) == 0);
+    }
     CHECK(memcmp(one->norm, f->norm, sizeof one->norm) == 0);
 }
 
@@ -169,7 +180,8 @@ static void check_refusals(cs_comm *world)
     cs_error err = {0};
     train(&f, cs_comm_self(), CS_F32, false);
     cs_dp other;
-    CHECK(cs_dp_init(&other, &f.table, cs_kernels_ref(CS_F32), world, (cs_dp_policy){.shard_optim = true, .shard_grad = true}, &err) == CS_E_USAGE);
+    (void)world;
+    CHECK(cs_dp_init(&other, &f.table, cs_kernels_ref(CS_F32), &f.mesh, (cs_dp_policy){.shard_optim = true, .shard_param = true}, &err) == CS_E_USAGE);
     end(&f);
 }
 
@@ -206,7 +218,7 @@ static int every_layout(cs_comm *world, void *arg)
             train(&many, world, stores[s], shard);
             same_bits(&one, &many);
             if (shard && cs_comm_size(world) > 1)
-                CHECK(many.dp.hi - many.dp.lo < many.table.n_elements);
+                CHECK(many.dp.n_state < many.table.n_elements);
             end(&many);
         }
         end(&one);

@@ -38,7 +38,7 @@ static cs_status open_side(side *s, cs_comm *world, const job *j, cs_error *err)
     CS_TRY(cs_mesh_init(&s->mesh, world, 1, cs_comm_size(world), 1, err));
     const cs_model_options opt = {.kernels = {j->store, "auto", "own"}, .training = true, .n_pos = SEQ, .mesh = &s->mesh};
     CS_TRY(cs_model_create(&spec, &opt, &s->m, err));
-    CS_TRY(cs_dp_init(&s->dp, &s->m->table, s->m->k, world, (cs_dp_policy){.shard_optim = j->shard}, err));
+    CS_TRY(cs_dp_init(&s->dp, &s->m->table, s->m->k, &s->mesh, (cs_dp_policy){.shard_optim = j->shard}, err));
     cs_model_bind_grad(s->m, s->m->table.grad);
     cs_param_table_fill(&s->m->table, 5);
     cs_dp_adopt_weights(&s->dp);
@@ -95,18 +95,19 @@ static double value_at(const void *flat, cs_dtype t, int64_t i)
     return t == CS_F64 ? ((const double *)flat)[i] : (double)((const float *)flat)[i];
 }
 
-/* Largest difference over the tensor's largest entry, of elements [lo, hi) of every tensor. */
-static int compare(const char *what, const side *a, const void *x, const void *y, cs_dtype t, int64_t lo, int64_t hi, double bound)
+/* Largest difference over the tensor's largest entry, of the elements of every tensor that lie in the ranges. */
+static int compare(const char *what, const side *a, const void *x, const void *y, cs_dtype t, const cs_flat_range *range, int64_t n_ranges, double bound)
 {
     int bad = 0;
     for (int64_t i = 0; i < cs_param_n_views(&a->m->table); i++) {
         cs_param_view v = cs_param_view_at(&a->m->table, i);
         double largest = 0, difference = 0;
-        for (int64_t k = v.offset; k < v.offset + v.n; k++) {
+        cs_flat_range own = {0};
+        cs_flat_clip(range, n_ranges, v.offset, v.offset + v.n, &own);
+        for (int64_t k = v.offset; k < v.offset + v.n; k++)
             largest = fmax(largest, fabs(value_at(y, t, k)));
-            if (k >= lo && k < hi)
-                difference = fmax(difference, fabs(value_at(x, t, k) - value_at(y, t, k)));
-        }
+        for (int64_t k = own.lo; k < own.hi; k++)
+            difference = fmax(difference, fabs(value_at(x, t, k) - value_at(y, t, k)));
         if (!(difference <= bound * largest)) {
             fprintf(stderr, "%s of %s: difference %g, largest entry %g\n", what, v.name, difference, largest);
             bad++;
@@ -126,17 +127,18 @@ static int rank_main(cs_comm *world, void *arg)
         return 1;
     }
     cs_dtype acc = many.m->prec.acc;
-    int64_t lo = j->shard ? many.dp.lo : 0, hi = j->shard ? many.dp.hi : many.m->table.n_elements;
+    const cs_opt_state opt = cs_dp_opt_state(&many.dp);
+    const cs_flat_range all = {0, many.m->table.n_elements, 0};
     one_step(&many, 0, false);
     one_step(&one, 0, false);
-    int bad = compare("gradient", &many, many.m->table.grad, one.m->table.grad, acc, lo, hi, j->bound);
+    int bad = compare("gradient", &many, many.m->table.grad, one.m->table.grad, acc, opt.range, opt.n_ranges, j->bound);
     for (int step = 0; step < STEPS; step++) {
         one_step(&many, step, true);
         one_step(&one, step, true);
         bad += !(fabs(many.loss - one.loss) <= j->bound * one.loss) + !(fabs(many.norm - one.norm) <= j->bound * one.norm);
         bad += !(one.norm > 0.5); /* clipping is active, or this shows less than it says */
     }
-    bad += compare("weight", &many, many.m->table.store, one.m->table.store, many.m->prec.store, 0, many.m->table.n_elements, 10 * j->bound);
+    bad += compare("weight", &many, many.m->table.store, one.m->table.store, many.m->prec.store, &all, 1, 10 * j->bound);
     close_side(&many);
     close_side(&one);
     return bad ? 1 : 0;

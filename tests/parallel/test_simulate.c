@@ -39,7 +39,7 @@ static void init(bed *b, const char *config, cs_dtype store)
     cs_arena_init(&b->arena, "test");
     const cs_kernels_request ask = {store, "auto", "own"};
     must(cs_kernels_select(&ask, &b->q.kernels, NULL, &err), &err);
-    must(cs_param_table_init(&b->table, &b->spec, cs_precision_of(store), false, &b->arena, &err), &err);
+    must(cs_param_table_init(&b->table, &b->spec, cs_precision_of(store), false, NULL, &b->arena, &err), &err);
     b->q.spec = &b->spec;
     b->q.table = &b->table;
 }

@@ -18,7 +18,7 @@ static void check_round_trip(cs_dtype store, bool tied, size_t shard_bytes)
     world_init(&a, small_spec(tied), store, 0, -1, 5, true);
     cs_ckpt_save_args args = save_args(&a, run, 100);
     args.max_shard_bytes = shard_bytes;
-    must(cs_ckpt_save(&args, cs_comm_self(), &err), &err);
+    must(save_over(&args, cs_comm_self(), &err), &err);
     must(cs_ckpt_resolve(run, true, &dir, &err), &err);
     assert_non_null(strstr(dir, "/iter_0000100"));
     must(cs_ckpt_read_spec(dir, &spec, &err), &err);
@@ -94,7 +94,7 @@ static int save_ranks(cs_comm *world_comm, void *arg)
     world_init(&w, small_spec(false), r->store, r->cut && rank ? r->cut : 0, r->cut && !rank ? r->cut : -1, 3, true);
     memcpy(w.table.store, probe.table.store, (size_t)probe.table.n_elements * cs_dtype_size(r->store));
     cs_ckpt_save_args a = save_args(&w, r->run, 9);
-    cs_status s = cs_ckpt_save(&a, world_comm, &err);
+    cs_status s = save_over(&a, world_comm, &err);
     if (s != CS_OK)
         cs_error_print(&err);
     world_release(&probe);
@@ -265,7 +265,7 @@ static void test_keep_and_replace(void **unused)
     for (int64_t i = 1; i <= 5; i++) {
         cs_ckpt_save_args a = save_args(&w, run, i * 10);
         a.keep = 2;
-        must(cs_ckpt_save(&a, cs_comm_self(), &err), &err);
+        must(save_over(&a, cs_comm_self(), &err), &err);
     }
     assert_int_equal(count_names(run, "iter_"), 2);
     expect_resolve(run, true, "/iter_0000050");
@@ -278,7 +278,7 @@ static void test_keep_and_replace(void **unused)
     assert_same_snapshot(&want, dir);
     cs_ckpt_save_args a = save_args(&x, run, 60);
     a.no_save_optim = true;
-    must(cs_ckpt_save(&a, cs_comm_self(), &err), &err);
+    must(save_over(&a, cs_comm_self(), &err), &err);
     snprintf(dir, sizeof dir, "%s/iter_0000060", run);
     snprintf(path, sizeof path, "%s/trainer/optimizer.safetensors", dir);
     assert_int_equal(cs_io_kind(path, NULL), CS_FILE_NONE);

@@ -67,7 +67,7 @@ static void loop_save(scene *s, const char *kind, cs_status bad)
         int64_t held = cs_mem_bytes();
         snprintf(spec, sizeof spec, "%s@%d", kind, n);
         arm(spec);
-        cs_status status = cs_ckpt_save(&a, cs_comm_self(), &err);
+        cs_status status = save_over(&a, cs_comm_self(), &err);
         arm(NULL);
         if (status != CS_OK && (status != bad || err.status != bad || !err.msg[0]))
             fail_msg("%s: status %d, message '%s'", spec, (int)status, err.msg);
@@ -108,7 +108,7 @@ static void test_full_disk(void **unused)
         cs_ckpt_save_args a = save_args(&s.w, s.run, 2);
         snprintf(spec, sizeof spec, "io:enospc@%d+", n);
         arm(spec);
-        cs_status status = cs_ckpt_save(&a, cs_comm_self(), &err);
+        cs_status status = save_over(&a, cs_comm_self(), &err);
         arm(NULL);
         assert_true(status == CS_OK || status == CS_E_IO);
         cs_ckpt_prune_temps(s.run);
@@ -132,7 +132,7 @@ static int save_with_fault(cs_comm *c, void *arg)
     char tag[16];
     if (cs_comm_rank(c) == f->rank)
         arm(f->spec);
-    cs_status status = cs_ckpt_save(&a, c, &err);
+    cs_status status = save_over(&a, c, &err);
     arm(NULL);
     snprintf(tag, sizeof tag, "rank %d", f->rank);
     if (status != CS_OK && (err.status != status || !strstr(err.msg, tag)))
@@ -185,7 +185,7 @@ static void test_killed(void **unused)
                 cs_ckpt_save_args a = save_args(&s.w, s.run, 2);
                 a.keep = 2;
                 arm(spec);
-                _exit((int)cs_ckpt_save(&a, cs_comm_self(), &err));
+                _exit((int)save_over(&a, cs_comm_self(), &err));
             }
             assert_int_equal(waitpid(pid, &status, 0), pid);
             if (status != 0) {

@@ -76,7 +76,7 @@ static cs_memory_request request_of(const cs_spec *spec, cs_param_table *table, 
     const cs_kernels_request ask = {store, "auto", "own"};
     cs_arena_init(arena, "test");
     must(cs_kernels_select(&ask, &q.kernels, NULL, &err), &err);
-    must(cs_param_table_init(table, spec, cs_precision_of(store), false, arena, &err), &err);
+    must(cs_param_table_init(table, spec, cs_precision_of(store), false, NULL, arena, &err), &err);
     q.table_bytes = (int64_t)arena->used;
     q.layout = (cs_layout){.world = 1, .tp = 1, .pp = 1, .micro_batch = 1, .seq_length = 1024};
     return q;
@@ -172,7 +172,7 @@ static void train(cs_model *m, cs_dp *dp)
     static float weights[SAMPLES * SEQ];
     static const int64_t start[SAMPLES + 1] = {0, SEQ, 2 * SEQ};
     cs_error err = {0};
-    must(cs_dp_init(dp, &m->table, m->k, cs_comm_self(), (cs_dp_policy){0}, &err), &err);
+    must(cs_dp_init(dp, &m->table, m->k, m->mesh, (cs_dp_policy){0}, &err), &err);
     cs_model_bind_grad(m, m->table.grad);
     cs_param_table_fill(&m->table, 3);
     cs_dp_adopt_weights(dp);
@@ -219,7 +219,7 @@ static void test_training_matches_counter(void **state)
         within(cs_mem_bytes() - before, p.reserved - p.bytes[CS_MEMORY_WORK], p.reserved, spec.family->name);
         assert_int_equal(p.bytes[CS_MEMORY_WEIGHTS] + p.bytes[CS_MEMORY_GRADS],
                          m->table.n_elements * (int64_t)(cs_dtype_size(m->prec.store) + cs_dtype_size(m->prec.acc)));
-        assert_int_equal(p.bytes[CS_MEMORY_STASH], m->stash.high_water);
+        assert_int_equal(p.bytes[CS_MEMORY_STASH], m->stash[0].arena.high_water);
         assert_int_equal(p.bytes[CS_MEMORY_SCRATCH] + p.bytes[CS_MEMORY_LOGITS], m->scratch.high_water);
         cs_dp_release(&dp);
         cs_model_destroy(m);

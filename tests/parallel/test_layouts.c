@@ -1,0 +1,445 @@
+/* Every layout against one rank, in f64: the loss and the gradient norm of each step, EVERY gathered gradient of the first two steps and every weight after
+ * the last (AdamW, clipping active), with uneven loss masks and vocabularies that no size divides, for models of every kind. Differences are
+ * measured per tensor over its largest entry. Gradients are compared because Adam hides a gradient that is wrong by a factor.
+ * A sample in which every pair of values of two dimensions occurs; CS_SOAK=FILE: all layouts, those that FILE names as done are passed over. */
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/model.h"
+#include "optim/optimizer.h"
+#include "parallel/layout.h"
+#include "parallel/pipeline.h"
+
+enum { STEPS = 5, N_GRADS = 2, SEQ = 8, GLOBAL_BATCH = 16, MAX_RANKS = 8 };
+static const double bound = 1e-10;
+
+/* What a model can be made of; 8 layers so that 4 stages have 2 chunks each. */
+static const struct {
+    const char *name, *config;
+} kinds[] = {
+    {"llama, grouped heads", "{\"model_type\":\"llama\",\"vocab_size\":103,\"hidden_size\":32,\"intermediate_size\":44,\"num_hidden_layers\":8,"
+                             "\"num_attention_heads\":8,\"num_key_value_heads\":4,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-6}"},
+    {"bloom", "{\"model_type\":\"bloom\",\"vocab_size\":101,\"hidden_size\":48,\"n_layer\":8,\"n_head\":12,\"seq_length\":64,"
+              "\"layer_norm_epsilon\":1e-5,\"tie_word_embeddings\":true}"},
+    {"baichuan2 13b", "{\"model_type\":\"baichuan\",\"vocab_size\":125,\"hidden_size\":40,\"intermediate_size\":36,\"num_hidden_layers\":8,"
+                      "\"num_attention_heads\":4,\"model_max_length\":64,\"rms_norm_eps\":1e-6,\"z_loss_weight\":0}"},
+    {"internlm", "{\"model_type\":\"internlm\",\"vocab_size\":99,\"hidden_size\":32,\"intermediate_size\":52,\"num_hidden_layers\":8,"
+                 "\"num_attention_heads\":4,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-6,\"bias\":true}"},
+};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+/* The dimensions of the matrix. A layout is an index of every one. */
+enum { KIND, TP, PP, VIRTUAL, DP, SP, ZERO, RECOMPUTE, SCHEDULE, N_DIMS };
+enum { PLAIN, AIAO, FIFO, SIZES }; /* SCHEDULE: 1F1B or interleaved, Fold3D, micro-batches of different sizes */
+static const int n_values[N_DIMS] = {N_KINDS, 3, 3, 2, 3, 2, 4, 4, 4};
+static const int powers[] = {1, 2, 4};
+
+typedef struct combo {
+    int at[N_DIMS];
+} combo;
+
+static void describe(const combo *c, char *text, size_t n)
+{
+    static const char *const recompute[] = {"kept", "block", "full", "full by 2"}, *const schedule[] = {"plain", "aiao", "fifo", "sizes"};
+    snprintf(text, n, "%s tp%d pp%d v%d dp%d sp%d zero%d %s %s", kinds[c->at[KIND]].name, powers[c->at[TP]], powers[c->at[PP]], c->at[VIRTUAL] + 1,
+             powers[c->at[DP]], c->at[SP], c->at[ZERO], recompute[c->at[RECOMPUTE]], schedule[c->at[SCHEDULE]]);
+}
+
+static cs_layout layout_of(const combo *c)
+{
+    static const cs_recompute methods[] = {CS_RECOMPUTE_NONE, CS_RECOMPUTE_BLOCK, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_UNIFORM};
+    static char *sizes[3][1] = {{"1,2,3,4,3,2,1"}, {"1,3,2,2"}, {"1,2,1"}};
+    int tp = powers[c->at[TP]], pp = powers[c->at[PP]], dp = powers[c->at[DP]], s = c->at[SCHEDULE];
+    cs_layout l = {.world = tp * pp * dp, .tp = tp, .pp = pp, .virtual_layers = c->at[VIRTUAL] ? 8 / pp / 2 : 0, .zero = c->at[ZERO],
+                   .sequence_parallel = c->at[SP], .micro_batch = 1, .global_batch = GLOBAL_BATCH, .seq_length = SEQ,
+                   .recompute = methods[c->at[RECOMPUTE]], .recompute_layers = c->at[RECOMPUTE] == 3 ? 2 : 1,
+                   .fold = s == AIAO ? CS_FOLD_AIAO : s == FIFO ? CS_FOLD_FIFO : CS_FOLD_NONE, .optimized = s == SIZES};
+    if (s == SIZES)
+        l.manual_mbs = (cs_strlist){(const char **)(void *)sizes[c->at[DP]], 1};
+    return l;
+}
+
+static bool is_legal(const combo *c)
+{
+    cs_layout l = layout_of(c);
+    cs_error err = {0};
+    bool fold = c->at[SCHEDULE] == AIAO || c->at[SCHEDULE] == FIFO;
+    if (l.world > MAX_RANKS || (fold && !c->at[VIRTUAL]) || (c->at[SP] && l.tp == 1) || (c->at[ZERO] && l.dp == 1))
+        return false; /* too many ranks, or the same as another layout */
+    json_t *config = json_loads(kinds[c->at[KIND]].config, 0, NULL);
+    cs_spec spec;
+    bool ok = cs_spec_from_json(&spec, config, kinds[c->at[KIND]].name, &err) == CS_OK;
+    if (!ok)
+        cs_error_print(&err);
+    json_decref(config);
+    assert_true(ok);
+    return cs_layout_check(&l, &spec, &err) == CS_OK;
+}
+
+/* What a run leaves behind, in memory that the ranks share: all tensors one after the other in the order of the file. */
+typedef struct outcome {
+    double loss[STEPS], norm[STEPS];
+    int64_t n;
+    double value[]; /* gradients of the first steps, then weights */
+} outcome;
+
+typedef struct job {
+    const combo *c;
+    outcome *out;
+    char failure[400]; /* of rank 0 */
+} job;
+
+/* A rank's side of a run. */
+typedef struct side {
+    cs_layout layout;
+    cs_spec spec;
+    cs_mesh mesh;
+    cs_layers chunk[8];
+    cs_model *m;
+    cs_dp dp;
+    cs_arena arena;
+    cs_schedule schedule;
+} side;
+
+static cs_status open_side(side *s, const combo *c, cs_comm *world, cs_error *err)
+{
+    json_t *config = json_loads(kinds[c->at[KIND]].config, 0, NULL);
+    cs_status status = cs_spec_from_json(&s->spec, config, kinds[c->at[KIND]].name, err);
+    json_decref(config);
+    CS_TRY(status);
+    s->spec.init_std = 0.3;
+    s->layout = layout_of(c);
+    cs_layout *l = &s->layout;
+    CS_TRY(cs_layout_check(l, &s->spec, err));
+    CS_TRY(cs_mesh_init(&s->mesh, world, (int)l->tp, (int)l->dp, (int)l->pp, err));
+    const cs_place place = cs_layout_place(l, s->mesh.coord[CS_AXIS_PP], s->mesh.coord[CS_AXIS_TP], s->chunk);
+    const cs_model_options opt = {.kernels = {CS_F64, "auto", "own"}, .training = true, .n_pos = SEQ, .mesh = &s->mesh, .place = &place,
+                                  .sequence_parallel = l->sequence_parallel, .sparse = l->zero >= 3,
+                                  .recompute_layers = l->recompute == CS_RECOMPUTE_UNIFORM ? INT64_MAX
+                                                      : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0,
+                                  .recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1};
+    CS_TRY(cs_model_create(&s->spec, &opt, &s->m, err));
+    const cs_dp_policy policy = {.shard_optim = l->zero >= 1, .shard_grad = l->zero >= 2, .shard_param = l->zero >= 3,
+                                 .sequence_parallel = s->m->sequence_parallel};
+    CS_TRY(cs_dp_init(&s->dp, &s->m->table, s->m->k, &s->mesh, policy, err));
+    cs_model_bind_grad(s->m, s->m->table.grad);
+    s->m->hooks = cs_dp_hooks(&s->dp);
+    cs_param_table_fill(&s->m->table, 5);
+    cs_dp_adopt_weights(&s->dp);
+    cs_arena_init(&s->arena, "schedule");
+    CS_TRY(cs_layout_schedule(l, &s->arena, &s->schedule, err));
+    return cs_model_add_stashes(s->m, s->schedule.stage[s->mesh.coord[CS_AXIS_PP]].n_slots, err);
+}
+
+static void close_side(side *s)
+{
+    cs_dp_release(&s->dp);
+    cs_model_destroy(s->m);
+    cs_arena_release(&s->arena);
+    cs_mesh_release(&s->mesh);
+}
+
+/* Rows of a micro-batch, at most 4 samples. */
+typedef struct rows {
+    int32_t tokens[4 * SEQ], labels[4 * SEQ], pos[4 * SEQ];
+    float weights[4 * SEQ];
+    int64_t start[5];
+} rows;
+
+/* Sample q of a step: tokens from a fixed pattern, masks of different lengths. */
+static cs_batch make_batch(rows *r, int64_t vocab, int step, int64_t first, int64_t n)
+{
+    cs_batch b = {.rows = n * SEQ, .n_seq = n, .seq_start = r->start, .tokens = r->tokens, .labels = r->labels, .weights = r->weights, .pos = r->pos};
+    for (int64_t s = 0; s < n; s++) {
+        int64_t q = first + s;
+        r->start[s] = s * SEQ;
+        r->start[s + 1] = (s + 1) * SEQ;
+        for (int64_t i = 0; i < SEQ; i++) {
+            int64_t at = s * SEQ + i;
+            r->tokens[at] = (int32_t)((i * i * 3 + 7 * q + 11 * step + q * i) % vocab);
+            r->labels[at] = (int32_t)((i * 5 + 1 + 13 * q + 17 * step + q * q * i) % vocab);
+            r->pos[at] = (int32_t)i;
+            r->weights[at] = i >= q % 6 ? 1.0f : 0.0f;
+            b.trained += r->weights[at];
+        }
+    }
+    return b;
+}
+
+/* This rank's elements of all tensors, from a flat buffer of which it holds `range` up to date. */
+static void gather(const side *s, const double *flat, const cs_flat_range *range, int64_t n_ranges, double *to)
+{
+    for (int64_t i = 0; i < cs_param_n_views(&s->m->table); i++) {
+        cs_param_view v = cs_param_view_at(&s->m->table, i);
+        cs_flat_range own;
+        for (int64_t k = 0; k < v.n_runs && cs_param_view_is_owner(&v); k++) {
+            cs_param_run r = cs_param_view_run(&v, k);
+            if (cs_flat_clip(range, n_ranges, r.offset, r.offset + r.n, &own))
+                memcpy(to + r.at + own.lo - r.offset, flat + own.lo, (size_t)(own.hi - own.lo) * sizeof *to);
+        }
+        to += cs_param_view_total(&v);
+    }
+}
+
+static void one_step(side *s, int step, outcome *out)
+{
+    const cs_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-5, .weight_decay = 0.1, .clip_grad = 0.5};
+    const cs_layout *l = &s->layout;
+    rows r[GLOBAL_BATCH];
+    cs_batch batch[GLOBAL_BATCH];
+    double share[GLOBAL_BATCH], losses[GLOBAL_BATCH], tokens = 0, loss = 0;
+    bool finite;
+    for (int64_t i = 0; i < l->n_micro; i++) {
+        batch[i] = make_batch(&r[i], s->spec.vocab_size, step, cs_layout_first_sample(l, i, s->mesh.coord[CS_AXIS_DP]), cs_layout_mbs(l, i));
+        tokens += batch[i].trained;
+    }
+    cs_comm_allreduce_sum(s->mesh.group[CS_AXIS_DP], &tokens, 1, CS_F64);
+    for (int64_t i = 0; i < l->n_micro; i++)
+        share[i] = 1 / tokens;
+    cs_dp_zero_grads(&s->dp);
+    cs_pipeline_run(s->m, &s->schedule, batch, share, &s->dp, losses);
+    for (int64_t i = 0; i < l->n_micro; i++)
+        loss += share[i] * losses[i];
+    cs_comm_allreduce_sum(s->mesh.group[CS_AXIS_PP], &loss, 1, CS_F64);
+    cs_comm_allreduce_sum(s->mesh.group[CS_AXIS_DP], &loss, 1, CS_F64);
+    cs_dp_reduce_grads(&s->dp);
+    double norm = cs_dp_grad_norm(&s->dp, &finite);
+    const cs_opt_state opt = cs_dp_opt_state(&s->dp);
+    if (step < N_GRADS && (!opt.replicated || s->mesh.coord[CS_AXIS_DP] == 0))
+        gather(s, s->m->table.grad, opt.range, opt.n_ranges, out->value + step * out->n);
+    const cs_adamw h = cs_optimizer_step_args(&o, 1e-2, step + 1, cs_clip_scale(o.clip_grad, norm));
+    cs_dp_step(&s->dp, &h);
+    const cs_param_table *t = &s->m->table;
+    const cs_flat_range all = {0, t->n_elements, 0};
+    if (step == STEPS - 1 && (t->store_range || s->mesh.coord[CS_AXIS_DP] == s->mesh.size[CS_AXIS_DP] - 1))
+        gather(s, t->store, t->store_range ? t->store_range : &all, t->store_range ? t->n_store_ranges : 1, out->value + N_GRADS * out->n);
+    if (cs_comm_rank(s->mesh.world) == 0) {
+        out->loss[step] = loss;
+        out->norm[step] = norm;
+    }
+}
+
+static int rank_main(cs_comm *world, void *arg)
+{
+    job *j = arg;
+    cs_error err = {0};
+    side s = {0};
+    omp_set_num_threads(1);
+    if (cs_agree(world, open_side(&s, j->c, world, &err), &err) != CS_OK) {
+        cs_error_print(&err);
+        return 1;
+    }
+    for (int step = 0; step < STEPS; step++)
+        one_step(&s, step, j->out);
+    close_side(&s);
+    return 0;
+}
+
+static size_t outcome_bytes(int64_t n)
+{
+    return sizeof(outcome) + (size_t)((N_GRADS + 1) * n) * sizeof(double);
+}
+
+/* Elements of a kind's tensors; table (caller releases arena) for names. */
+static int64_t elements_of(int kind, cs_param_table *table, cs_arena *arena)
+{
+    json_t *config = json_loads(kinds[kind].config, 0, NULL);
+    cs_error err;
+    cs_spec spec;
+    int64_t n = 0;
+    cs_arena_init(arena, "names");
+    assert_int_equal(cs_spec_from_json(&spec, config, "", &err), CS_OK);
+    assert_int_equal(cs_param_table_init(table, &spec, cs_precision_of(CS_F64), false, NULL, arena, &err), CS_OK);
+    json_decref(config);
+    for (int64_t i = 0; i < cs_param_n_views(table); i++) {
+        cs_param_view v = cs_param_view_at(table, i);
+        n += cs_param_view_total(&v);
+    }
+    return n;
+}
+
+static outcome *run(const combo *c, int64_t n)
+{
+    cs_layout l = layout_of(c);
+    outcome *out = cs_launch_share(outcome_bytes(n));
+    assert_non_null(out);
+    out->n = n;
+    for (int64_t i = 0; i < (N_GRADS + 1) * n; i++)
+        out->value[i] = NAN;
+    job j = {c, out, ""};
+    assert_int_equal(cs_launch(l.world, rank_main, &j), 0);
+    return out;
+}
+
+/* Prints what differs; the number of lines. */
+static int compare(const cs_param_table *table, const outcome *one, const outcome *many)
+{
+    static const char *const what[] = {"gradient of step 1", "gradient of step 2", "weight"};
+    int bad = 0;
+    for (int step = 0; step < STEPS; step++) {
+        double loss = fabs(one->loss[step] - many->loss[step]) / one->loss[step], norm = fabs(one->norm[step] - many->norm[step]) / one->norm[step];
+        if (!(loss <= bound) || !(norm <= bound) || !(one->norm[step] > 0.5)) /* clipping is active, or this shows less than it says */
+            bad += fprintf(stderr, "step %d: loss %.17g, %.17g on one rank; gradient norm %.17g, %.17g on one rank\n", step + 1, many->loss[step],
+                           one->loss[step], many->norm[step], one->norm[step]) > 0;
+    }
+    for (int k = 0; k < N_GRADS + 1; k++) {
+        const double *x = many->value + k * one->n, *y = one->value + k * one->n;
+        double scale = 0; /* gradients that are zero in theory (a key's bias) are rounding errors of others */
+        for (int64_t i = 0; i < one->n; i++)
+            scale = fmax(scale, fabs(y[i]));
+        for (int64_t i = 0; i < cs_param_n_views(table); i++) {
+            cs_param_view v = cs_param_view_at(table, i);
+            double largest = 0, difference = 0;
+            for (int64_t e = 0; e < cs_param_view_total(&v); e++) {
+                largest = fmax(largest, fabs(y[e]));
+                difference = isnan(x[e]) ? INFINITY : fmax(difference, fabs(x[e] - y[e]));
+            }
+            if (!(difference <= bound * fmax(largest, 1e-3 * scale)))
+                bad += fprintf(stderr, "%s of %s: difference %g, largest entry %g\n", what[k], v.name, difference, largest) > 0;
+            x += cs_param_view_total(&v);
+            y += cs_param_view_total(&v);
+        }
+    }
+    return bad;
+}
+
+/* Pairs of values of two dimensions: which occur in legal layouts, which have been seen. */
+enum { MAX_VALUES = 8, N_PAIRS = N_DIMS * N_DIMS * MAX_VALUES * MAX_VALUES };
+
+static int new_pairs(const combo *c, unsigned char *seen, bool mark)
+{
+    int n = 0;
+    for (int a = 0; a < N_DIMS; a++)
+        for (int b = a + 1; b < N_DIMS; b++) {
+            unsigned char *pair = &seen[((a * N_DIMS + b) * MAX_VALUES + c->at[a]) * MAX_VALUES + c->at[b]];
+            n += !*pair;
+            if (mark)
+                *pair = 1;
+        }
+    return n;
+}
+
+static int64_t list_legal(combo *list)
+{
+    int64_t n = 0, total = 1;
+    for (int d = 0; d < N_DIMS; d++)
+        total *= n_values[d];
+    for (int64_t i = 0; i < total; i++) {
+        combo c;
+        int64_t rest = i;
+        for (int d = 0; d < N_DIMS; d++) {
+            c.at[d] = (int)(rest % n_values[d]);
+            rest /= n_values[d];
+        }
+        if (is_legal(&c)) {
+            if (list)
+                list[n] = c;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Moves layouts to the front until their pairs are all that occur, then more, spread over the rest, up to `least`. */
+static int64_t choose_sample(combo *list, int64_t n, int64_t least)
+{
+    static unsigned char seen[N_PAIRS];
+    int64_t chosen = 0;
+    memset(seen, 0, sizeof seen);
+    for (;;) {
+        int64_t best = -1;
+        int most = 0;
+        for (int64_t i = chosen; i < n; i++) {
+            int pairs = new_pairs(&list[i], seen, false);
+            if (pairs > most) {
+                most = pairs;
+                best = i;
+            }
+        }
+        if (best < 0 && chosen >= least)
+            return chosen;
+        if (best < 0)
+            best = chosen + (n - chosen) * 7 / 11;
+        combo c = list[best];
+        list[best] = list[chosen];
+        list[chosen++] = c;
+        new_pairs(&c, seen, true);
+    }
+}
+
+static bool is_done(const char *file, const char *name)
+{
+    char line[256];
+    FILE *f = fopen(file, "r");
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        found = strcmp(line, name) == 0;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static void note_done(const char *file, const char *name)
+{
+    FILE *f = fopen(file, "a");
+    if (f) {
+        fprintf(f, "%s\n", name);
+        fclose(f);
+    }
+}
+
+static void test_layouts(void **state)
+{
+    const char *soak = getenv("CS_SOAK"), *only = getenv("CS_LAYOUT");
+    int64_t n_legal = list_legal(NULL), bad = 0;
+    combo *list = malloc((size_t)n_legal * sizeof *list);
+    outcome *one[N_KINDS];
+    cs_param_table table[N_KINDS];
+    cs_arena arena[N_KINDS];
+    (void)state;
+    list_legal(list);
+    int64_t n = soak || only ? n_legal : choose_sample(list, n_legal, 60);
+    for (int k = 0; k < N_KINDS; k++) {
+        const combo alone = {{k}};
+        one[k] = run(&alone, elements_of(k, &table[k], &arena[k]));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        char name[128];
+        int k = list[i].at[KIND];
+        describe(&list[i], name, sizeof name);
+        if ((only && strcmp(only, name) != 0) || (soak && is_done(soak, name)))
+            continue;
+        outcome *many = run(&list[i], one[k]->n);
+        int differ = compare(&table[k], one[k], many);
+        if (differ)
+            fprintf(stderr, "^ %s\n", name);
+        else if (soak)
+            note_done(soak, name);
+        bad += differ;
+        cs_launch_unshare(many, outcome_bytes(one[k]->n));
+    }
+    print_message("%lld of %lld layouts\n", (long long)n, (long long)n_legal);
+    for (int k = 0; k < N_KINDS; k++) {
+        cs_launch_unshare(one[k], outcome_bytes(one[k]->n));
+        cs_arena_release(&arena[k]);
+    }
+    free(list);
+    assert_int_equal(bad, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layouts)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
