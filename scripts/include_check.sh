@@ -53,10 +53,10 @@ without() { # all files whose path does not match PATTERN
 
 file_calls='open|openat|creat|read|write|pread|pwrite|readv|writev|fsync|fdatasync|rename|renameat|unlink|rmdir|mkdir|truncate|ftruncate|symlink|readlink'
 file_calls="$file_calls|opendir|readdir|stat|lstat|fstat|fopen|fdopen|freopen|flock|popen|system|mkstemp|tmpfile"
-mapfile -t files < <(without '^src/base/io\.c$|^src/comm/')
-report "file system calls outside base/io.c" "$(calls "$file_calls" "${files[@]}")"
-mapfile -t files < <(without '^src/base/io\.c$|^src/comm/')
-report "mmap outside base/io.c and comm/" "$(calls 'mmap|munmap|shm_open' "${files[@]}")"
+mapfile -t files < <(without '^src/base/io(_map)?\.c$|^src/comm/')
+report "file system calls outside base/io.c and io_map.c" "$(calls "$file_calls" "${files[@]}")"
+mapfile -t files < <(without '^src/base/io(_map)?\.c$|^src/comm/')
+report "mmap outside base/io_map.c and comm/" "$(calls 'mmap|munmap|shm_open' "${files[@]}")"
 mapfile -t files < <(without '^src/base/mem\.c$')
 report "allocation outside base/mem.c" "$(calls 'malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign|asprintf|vasprintf|getline' "${files[@]}")"
 mapfile -t files < <(without '^src/cli/main\.c$|^src/comm/')

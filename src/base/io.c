@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/io_call.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -14,12 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static cs_status fail_errno(cs_error *err, const char *path, const char *what)
+cs_status cs_io_fail_errno(cs_error *err, const char *path, const char *what)
 {
     int e = errno;
     const char *hint = e == ENOENT ? "; check the path" : e == ENOSPC || e == EDQUOT ? "; free some space and try again" : "";
@@ -27,8 +27,7 @@ static cs_status fail_errno(cs_error *err, const char *path, const char *what)
     return cs_fail(err, CS_E_IO, "%.1000s%s: cannot %s: %s%s", path, long_path ? "..." : "", what, strerror(e), hint);
 }
 
-/* One failpoint per system call: 0 = go on, -1 = short transfer, else errno is set and the call must count as failed. */
-static int fault(const char *site)
+int cs_io_fault(const char *site)
 {
     int code = cs_failpoint_io(site);
     if (code > 0)
@@ -36,11 +35,11 @@ static int fault(const char *site)
     return code;
 }
 
-static int open_retry(const char *path, int flags, mode_t mode)
+int cs_io_open(const char *path, int flags, mode_t mode)
 {
     int fd;
     do {
-        fd = fault(flags & O_CREAT ? "create" : "open") > 0 ? -1 : open(path, flags | O_CLOEXEC, mode);
+        fd = cs_io_fault(flags & O_CREAT ? "create" : "open") > 0 ? -1 : open(path, flags | O_CLOEXEC, mode);
     } while (fd < 0 && errno == EINTR);
     return fd;
 }
@@ -49,19 +48,18 @@ static DIR *open_dir(const char *path)
 {
     DIR *d;
     do {
-        d = fault("open") > 0 ? NULL : opendir(path);
+        d = cs_io_fault("open") > 0 ? NULL : opendir(path);
     } while (!d && errno == EINTR);
     return d;
 }
 
-/* Opens for reading and checks that it is a regular file, without blocking on a FIFO. */
-static cs_status open_regular(const char *path, int *fd_out, struct stat *st, cs_error *err)
+cs_status cs_io_open_regular(const char *path, int *fd_out, struct stat *st, cs_error *err)
 {
-    int fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0);
+    int fd = cs_io_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
-        return fail_errno(err, path, "open");
+        return cs_io_fail_errno(err, path, "open");
     if (fstat(fd, st) != 0) {
-        cs_status s = fail_errno(err, path, "stat");
+        cs_status s = cs_io_fail_errno(err, path, "stat");
         close(fd);
         return s;
     }
@@ -72,33 +70,6 @@ static cs_status open_regular(const char *path, int *fd_out, struct stat *st, cs
     }
     *fd_out = fd;
     return CS_OK;
-}
-
-cs_status cs_map_init(cs_map *map, const char *path, cs_error *err)
-{
-    struct stat st;
-    int fd;
-    *map = (cs_map){(const uint8_t *)"", 0, path};
-    CS_TRY(open_regular(path, &fd, &st, err));
-    if (st.st_size > 0) {
-        void *p = fault("mmap") > 0 ? MAP_FAILED : mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-            cs_status s = fail_errno(err, path, "map");
-            close(fd);
-            return s;
-        }
-        map->data = p;
-        map->size = (size_t)st.st_size;
-    }
-    close(fd);
-    return CS_OK;
-}
-
-void cs_map_release(cs_map *map)
-{
-    if (map->size > 0)
-        munmap((void *)map->data, map->size);
-    *map = (cs_map){(const uint8_t *)"", 0, NULL};
 }
 
 cs_file_kind cs_io_kind(const char *path, int64_t *size)
@@ -119,20 +90,20 @@ cs_status cs_reader_init(cs_reader *r, const char *path, cs_error *err)
         r->path = "stdin";
         return CS_OK;
     }
-    return open_regular(path, &r->fd, &st, err);
+    return cs_io_open_regular(path, &r->fd, &st, err);
 }
 
 cs_status cs_reader_read(cs_reader *r, void *buf, size_t n, size_t *got, cs_error *err)
 {
     for (;;) {
-        int code = fault("read");
+        int code = cs_io_fault("read");
         ssize_t k = code > 0 ? -1 : read(r->fd, buf, code < 0 && n > 1 ? 1 : n);
         if (k >= 0) {
             *got = (size_t)k;
             return CS_OK;
         }
         if (errno != EINTR)
-            return fail_errno(err, r->path, "read");
+            return cs_io_fail_errno(err, r->path, "read");
     }
 }
 
@@ -215,7 +186,7 @@ static int remove_file(const char *path)
 {
     int r = -1;
     for (int i = 0; i < 2 && r != 0; i++)
-        r = fault("unlink") > 0 || (unlink(path) != 0 && errno != ENOENT) ? -1 : 0;
+        r = cs_io_fault("unlink") > 0 || (unlink(path) != 0 && errno != ENOENT) ? -1 : 0;
     return r;
 }
 
@@ -240,9 +211,9 @@ static cs_status writer_open(cs_writer *w, const char *path, bool atomic, int fl
         cs_writer_abort(w);
         return s;
     }
-    w->fd = open_retry(target, flags, 0666);
+    w->fd = cs_io_open(target, flags, 0666);
     if (w->fd < 0) {
-        cs_status s = fail_errno(err, target, "create");
+        cs_status s = cs_io_fail_errno(err, target, "create");
         cs_free(w->temp);
         w->temp = NULL;
         cs_writer_abort(w);
@@ -275,13 +246,13 @@ static cs_status put(cs_writer *w, const void *data, size_t n, int64_t offset, c
 {
     const uint8_t *p = data;
     while (n > 0) {
-        int code = fault("write");
+        int code = cs_io_fault("write");
         size_t ask = code < 0 && n > 1 ? n / 2 : n > ((size_t)1 << 30) ? (size_t)1 << 30 : n;
         ssize_t k = code > 0 ? -1 : offset < 0 ? write(w->fd, p, ask) : pwrite(w->fd, p, ask, (off_t)offset);
         if (k < 0 && errno == EINTR)
             continue;
         if (k <= 0)
-            return fail_errno(err, w->path, "write");
+            return cs_io_fail_errno(err, w->path, "write");
         p += k;
         n -= (size_t)k;
         offset += offset < 0 ? 0 : k;
@@ -306,16 +277,16 @@ static cs_status sync_fd(int fd, const char *path, cs_error *err)
 {
     int r;
     do { /* interrupted before it began is no answer about the data; any other error is final */
-        r = fault("fsync") > 0 ? -1 : fsync(fd);
+        r = cs_io_fault("fsync") > 0 ? -1 : fsync(fd);
     } while (r != 0 && errno == EINTR);
-    return r != 0 ? fail_errno(err, path, "flush to disk") : CS_OK;
+    return r != 0 ? cs_io_fail_errno(err, path, "flush to disk") : CS_OK;
 }
 
 cs_status cs_io_fsync_dir(const char *path, cs_error *err)
 {
-    int fd = open_retry(path, O_RDONLY | O_DIRECTORY, 0);
+    int fd = cs_io_open(path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return fail_errno(err, path, "open");
+        return cs_io_fail_errno(err, path, "open");
     cs_status s = sync_fd(fd, path, err);
     close(fd);
     return s;
@@ -323,7 +294,7 @@ cs_status cs_io_fsync_dir(const char *path, cs_error *err)
 
 static cs_status rename_retry(const char *from, const char *to, cs_error *err)
 {
-    return fault("rename") > 0 || rename(from, to) != 0 ? fail_errno(err, to, "rename into place") : CS_OK;
+    return cs_io_fault("rename") > 0 || rename(from, to) != 0 ? cs_io_fail_errno(err, to, "rename into place") : CS_OK;
 }
 
 cs_status cs_io_rename(const char *from, const char *to, cs_error *err)
@@ -339,9 +310,9 @@ cs_status cs_io_exchange(const char *from, const char *to, cs_error *err)
     char dir[PATH_MAX];
     if (cs_io_kind(to, NULL) == CS_FILE_NONE)
         return cs_io_rename(from, to, err);
-    int r = fault("rename") > 0 ? -1 : renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE);
+    int r = cs_io_fault("rename") > 0 ? -1 : renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE);
     if (r != 0)
-        return fail_errno(err, to, "exchange with the new one");
+        return cs_io_fail_errno(err, to, "exchange with the new one");
     dir_of(to, dir, sizeof dir);
     return cs_io_fsync_dir(dir, err);
 }
@@ -352,8 +323,8 @@ cs_status cs_writer_commit(cs_writer *w, cs_error *err)
     int fd = w->fd;
     w->fd = -1;
     int r = close(fd);
-    if ((fault("close") > 0 || r != 0) && s == CS_OK)
-        s = fail_errno(err, w->path, "close");
+    if ((cs_io_fault("close") > 0 || r != 0) && s == CS_OK)
+        s = cs_io_fail_errno(err, w->path, "close");
     if (s == CS_OK && w->temp) {
         s = rename_retry(w->temp, w->path, err);
         if (s == CS_OK) {
@@ -394,9 +365,9 @@ cs_status cs_io_truncate(const char *path, int64_t size, cs_error *err)
 {
     int r;
     do {
-        r = fault("truncate") > 0 ? -1 : truncate(path, (off_t)size);
+        r = cs_io_fault("truncate") > 0 ? -1 : truncate(path, (off_t)size);
     } while (r != 0 && errno == EINTR);
-    return r != 0 ? fail_errno(err, path, "truncate") : CS_OK;
+    return r != 0 ? cs_io_fail_errno(err, path, "truncate") : CS_OK;
 }
 
 cs_status cs_io_mkdirs(const char *path, cs_error *err)
@@ -410,9 +381,9 @@ cs_status cs_io_mkdirs(const char *path, cs_error *err)
         if (c != '/' && c != '\0')
             continue;
         *p = '\0';
-        int r = fault("mkdir") > 0 ? -1 : mkdir(buf, 0777);
+        int r = cs_io_fault("mkdir") > 0 ? -1 : mkdir(buf, 0777);
         if (r != 0 && (errno != EEXIST || cs_io_kind(buf, NULL) != CS_FILE_DIR))
-            return fail_errno(err, buf, "create the folder");
+            return cs_io_fail_errno(err, buf, "create the folder");
         *p = c;
         if (c == '\0')
             return CS_OK;
@@ -426,12 +397,12 @@ static cs_status remove_entries(const char *path, cs_error *err)
     cs_status s = CS_OK;
     DIR *d = open_dir(path);
     if (!d)
-        return fail_errno(err, path, "open the folder");
+        return cs_io_fail_errno(err, path, "open the folder");
     while (s == CS_OK) {
         errno = 0;
-        const struct dirent *e = fault("list") > 0 ? NULL : readdir(d);
+        const struct dirent *e = cs_io_fault("list") > 0 ? NULL : readdir(d);
         if (!e && errno != 0)
-            s = fail_errno(err, path, "list the folder");
+            s = cs_io_fail_errno(err, path, "list the folder");
         if (!e)
             break;
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
@@ -446,12 +417,12 @@ cs_status cs_io_remove_tree(const char *path, cs_error *err)
 {
     struct stat st;
     if (lstat(path, &st) != 0)
-        return errno == ENOENT ? CS_OK : fail_errno(err, path, "stat");
+        return errno == ENOENT ? CS_OK : cs_io_fail_errno(err, path, "stat");
     if (S_ISDIR(st.st_mode)) {
         CS_TRY(remove_entries(path, err));
-        return fault("rmdir") > 0 || rmdir(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
+        return cs_io_fault("rmdir") > 0 || rmdir(path) != 0 ? cs_io_fail_errno(err, path, "remove") : CS_OK;
     }
-    return remove_file(path) != 0 ? fail_errno(err, path, "remove") : CS_OK;
+    return remove_file(path) != 0 ? cs_io_fail_errno(err, path, "remove") : CS_OK;
 }
 
 cs_status cs_io_symlink_atomic(const char *target, const char *link, cs_error *err)
@@ -460,9 +431,9 @@ cs_status cs_io_symlink_atomic(const char *target, const char *link, cs_error *e
     if ((size_t)snprintf(temp, sizeof temp, "%s.tmp.%ld", link, (long)getpid()) >= sizeof temp)
         return cs_fail(err, CS_E_IO, "%s: path too long", link);
     unlink(temp);
-    int r = fault("link") > 0 ? -1 : symlink(target, temp);
+    int r = cs_io_fault("link") > 0 ? -1 : symlink(target, temp);
     if (r != 0)
-        return fail_errno(err, temp, "create the link");
+        return cs_io_fail_errno(err, temp, "create the link");
     cs_status s = cs_io_rename(temp, link, err);
     if (s != CS_OK)
         remove_file(temp);
@@ -492,12 +463,12 @@ cs_status cs_io_list(const char *dir, char ***names_create, size_t *n, cs_error 
     *n = 0;
     DIR *d = open_dir(dir);
     if (!d)
-        return fail_errno(err, dir, "open the folder");
+        return cs_io_fail_errno(err, dir, "open the folder");
     while (s == CS_OK) {
         errno = 0;
-        struct dirent *e = fault("list") > 0 ? NULL : readdir(d);
+        struct dirent *e = cs_io_fault("list") > 0 ? NULL : readdir(d);
         if (!e && errno != 0)
-            s = fail_errno(err, dir, "list the folder");
+            s = cs_io_fail_errno(err, dir, "list the folder");
         if (!e)
             break;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
@@ -538,15 +509,15 @@ void cs_io_list_free(char **names, size_t n)
 
 cs_status cs_io_lock(const char *path, double wait_s, int *fd_out, cs_error *err)
 {
-    int fd = open_retry(path, O_RDWR | O_CREAT, 0666);
+    int fd = cs_io_open(path, O_RDWR | O_CREAT, 0666);
     if (fd < 0)
-        return fail_errno(err, path, "create");
+        return cs_io_fail_errno(err, path, "create");
     double end = cs_clock_now() + wait_s;
-    while ((fault("lock") > 0 ? -1 : flock(fd, LOCK_EX | LOCK_NB)) != 0) {
+    while ((cs_io_fault("lock") > 0 ? -1 : flock(fd, LOCK_EX | LOCK_NB)) != 0) {
         if (errno == EINTR)
             continue;
         if (errno != EWOULDBLOCK) {
-            cs_status s = fail_errno(err, path, "lock");
+            cs_status s = cs_io_fail_errno(err, path, "lock");
             close(fd);
             return s;
         }
@@ -564,7 +535,7 @@ cs_status cs_io_lock(const char *path, double wait_s, int *fd_out, cs_error *err
     char pid[32];
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
-        cs_status s = fail_errno(err, path, "write");
+        cs_status s = cs_io_fail_errno(err, path, "write");
         close(fd);
         return s;
     }

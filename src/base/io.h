@@ -1,4 +1,4 @@
-/* The only file that calls open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers, counts a
+/* io.c and io_map.c are the only files that call open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers, counts a
  * failpoint, and reports errors as CS_E_IO with path, what was tried and the system's reason.
  * Nothing appears under its final name before it is whole and on disk. An fsync that failed is never tried again. */
 #ifndef CS_BASE_IO_H
@@ -15,6 +15,11 @@ typedef struct cs_map {
 /* Missing, directory, FIFO, device: CS_E_IO naming which. */
 cs_status cs_map_init(cs_map *map, const char *path, cs_error *err);
 void cs_map_release(cs_map *map);
+
+/* `size` > 0 bytes of zeros in a new file of the folder that `path` lies in, mapped for reading and writing. The file has the name `path` for a
+ * moment only (what has that name is removed) and goes with the process; its disk space is taken at once. Free with cs_io_scratch_free. */
+cs_status cs_io_scratch(const char *path, size_t size, void **memory_create, cs_error *err);
+void cs_io_scratch_free(void *memory, size_t size);
 
 typedef enum cs_file_kind { CS_FILE_NONE, CS_FILE_REGULAR, CS_FILE_DIR, CS_FILE_OTHER } cs_file_kind;
 /* Follows symlinks; size may be NULL. */

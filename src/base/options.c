@@ -237,12 +237,11 @@ void cs_opt_set_real(cs_opt_parse *p, cs_opt_ref ref, const char *shown, double 
     *(double *)ref.field = value;
 }
 
-/* The ENUM row that a SET row writes to (itself for any other row). */
-static size_t owner_of(cs_opt_parse *p, cs_opt_ref ref)
+size_t cs_opt_owner(const cs_options *opt, cs_opt_ref ref)
 {
-    size_t count = cs_opt_count(p->opt->groups, p->opt->n_groups);
+    size_t count = cs_opt_count(opt->groups, opt->n_groups);
     for (size_t i = 0; ref.row->type == CS_OPT_SET && i < count; i++) {
-        cs_opt_ref other = cs_opt_at(p->opt->groups, p->opt->n_groups, i);
+        cs_opt_ref other = cs_opt_at(opt->groups, opt->n_groups, i);
         if (other.row->type == CS_OPT_ENUM && other.field == ref.field)
             return i;
     }
@@ -252,7 +251,7 @@ static size_t owner_of(cs_opt_parse *p, cs_opt_ref ref)
 static void set_choice(cs_opt_parse *p, cs_opt_ref ref, const char *shown, const char *text)
 {
     int index = cs_opt_choice(ref.row->choices, text, strlen(text));
-    size_t owner = owner_of(p, ref);
+    size_t owner = cs_opt_owner(p->opt, ref);
     const char *before = p->setter[owner];
     if (index < 0) {
         cs_fail_also(p->err, CS_E_USAGE, "%s: expected one of %s, found '%s'", shown, ref.row->choices, text);
@@ -334,7 +333,7 @@ void cs_opt_refused(cs_opt_parse *p, cs_opt_ref ref, const char *shown)
     cs_fail_also(p->err, CS_E_USAGE, "%s: not supported: %s", shown, ref.row->help);
 }
 
-static void set_default(cs_opt_ref ref)
+void cs_opt_set_default(cs_opt_ref ref)
 {
     const char *def = ref.row->def;
     switch (ref.row->type) {
@@ -364,7 +363,7 @@ static void set_default(cs_opt_ref ref)
 void cs_options_defaults(const cs_option_group *groups, size_t n_groups)
 {
     for (size_t i = 0, count = cs_opt_count(groups, n_groups); i < count; i++)
-        set_default(cs_opt_at(groups, n_groups, i));
+        cs_opt_set_default(cs_opt_at(groups, n_groups, i));
 }
 
 int cs_options_given(const cs_options *opt, const char *name)
@@ -386,7 +385,7 @@ static bool looks_like_flag(const char *arg)
 static bool mark(cs_opt_parse *p, cs_opt_ref ref, const char *shown)
 {
     bool again = p->opt->given[ref.index] == 2 && p->setter[ref.index] != NULL && ref.row->type != CS_OPT_LIST;
-    size_t owner = owner_of(p, ref);
+    size_t owner = cs_opt_owner(p->opt, ref);
     bool by_set = owner == ref.index && p->setter[owner] && ref.row->type == CS_OPT_ENUM
                   && cs_opt_find(p->opt->groups, p->opt->n_groups, p->setter[owner] + 2, strlen(p->setter[owner] + 2)).index != ref.index;
     if (again && !by_set) {
@@ -414,7 +413,7 @@ static int apply(cs_opt_parse *p, cs_opt_ref ref, const char *shown, const char 
     }
     bool was_cli = p->opt->given[ref.index] == 2;
     bool fresh = mark(p, ref, shown);
-    size_t owner = owner_of(p, ref);
+    size_t owner = cs_opt_owner(p->opt, ref);
     if (type == CS_OPT_LIST) {
         if (!value && !next_is_value)
             cs_fail_also(p->err, CS_E_USAGE, "%s: needs at least one value", shown);

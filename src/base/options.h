@@ -47,7 +47,7 @@ typedef struct cs_options {
     const cs_option_group *groups;
     size_t n_groups;
     cs_strlist positional; /* arguments that belong to no flag */
-    uint8_t *given;        /* per row, in order of the groups: 0 default, 1 from --config, 2 from the command line */
+    uint8_t *given;        /* per row, in order of the groups: 0 default, 1 from --config, 2 from the command line, 3 imposed */
     const char *config_path;
     bool help, print_config;
 } cs_options;
@@ -64,8 +64,14 @@ cs_status cs_options_parse(cs_options *opt, const cs_option_group *groups, size_
                            cs_arena *perm, cs_opt_load *load, cs_error *err);
 /* Sets defaults only. */
 void cs_options_defaults(const cs_option_group *groups, size_t n_groups);
-/* Where the value came from: 0 default, 1 --config, 2 command line. */
+/* Where the value came from: 0 default, 1 --config, 2 command line, 3 cs_options_impose. */
 int cs_options_given(const cs_options *opt, const char *name);
+/* Did the user say it: on the command line, or in --config with a value other than the default? */
+bool cs_options_stated(const cs_options *opt, const char *name);
+/* Gives the option `name` (no list) the value `text`, which stands at `source` of a file that another flag named. Where the user stated another value
+ * that one stays and CS_E_USAGE, appended to *err, shows both. Also CS_E_USAGE for a value that is none, CS_E_NOMEM. `text` must live as long as
+ * opt. */
+cs_status cs_options_impose(cs_options *opt, const char *name, const char *text, const char *source, cs_arena *perm, cs_error *err);
 /* Grouped help with defaults and choices to stdout. */
 void cs_options_print_help(const cs_option_group *groups, size_t n_groups, const char *usage, const char *summary);
 /* The effective options as JSON text (keys = long names; IGNORED and REFUSED rows left out), in table order. CS_E_NOMEM. */

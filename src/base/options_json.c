@@ -151,7 +151,7 @@ static void put_string(cs_str *out, const char *text)
     cs_str_putc(out, '"');
 }
 
-static void put_value(cs_str *out, cs_opt_ref ref)
+void cs_opt_put_value(cs_str *out, cs_opt_ref ref)
 {
     char buf[40];
     switch (ref.row->type) {
@@ -199,7 +199,7 @@ cs_status cs_options_to_json(const cs_options *opt, cs_str *out, cs_error *err)
         if (ref.row->type >= CS_OPT_SET)
             continue;
         cs_str_printf(out, "%s\n  \"%s\": ", first ? "" : ",", ref.row->name);
-        put_value(out, ref);
+        cs_opt_put_value(out, ref);
         first = false;
     }
     cs_str_puts(out, "\n}\n");

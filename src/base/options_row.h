@@ -44,6 +44,12 @@ void cs_opt_ignored(cs_opt_parse *p, const char *shown);
 void cs_opt_refused(cs_opt_parse *p, cs_opt_ref ref, const char *shown);
 /* Reads FILE.json into the rows. Adds its mistakes to p->err; what `load` returns comes back at once. */
 cs_status cs_opt_read_config(cs_opt_parse *p, const char *path, cs_opt_load *load);
+/* The row's value as JSON. */
+void cs_opt_put_value(cs_str *out, cs_opt_ref ref);
+/* The ENUM row that a SET row writes to (its own index for any other row). */
+size_t cs_opt_owner(const cs_options *opt, cs_opt_ref ref);
+/* The row's default into its field. */
+void cs_opt_set_default(cs_opt_ref ref);
 /* Shortest decimal text that reads back as the same double. */
 void cs_opt_real_text(double x, char *buf, size_t n);
 

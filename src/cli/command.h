@@ -13,7 +13,7 @@ typedef struct cs_common {
 
 typedef struct cs_cli {
     const cs_common *common;
-    const cs_options *options; /* given flags and positional arguments */
+    cs_options *options;       /* given flags and positional arguments */
     cs_arena *perm;            /* lives as long as the program */
     int argc;                  /* the whole command line, for command.txt */
     char **argv;
@@ -26,6 +26,8 @@ typedef struct cs_command {
     size_t config_bytes;        /* size of the command's config struct, zeroed by main */
     /* Fills `out` with the option groups over `config`; returns their number. */
     size_t (*groups)(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS]);
+    /* What the options say together with files that they name, for --print-config; run does it itself. NULL: nothing. */
+    cs_status (*settle)(cs_options *opt, void *config, cs_arena *perm, cs_error *err);
     cs_status (*run)(const cs_cli *cli, void *config, cs_error *err);
 } cs_command;
 

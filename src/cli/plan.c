@@ -10,6 +10,7 @@
 #include "infer/generation.h"
 #include "infer/kvcache.h"
 #include "text/tokenizer.h"
+#include "train/deepspeed.h"
 
 #include <math.h>
 #include <string.h>
@@ -91,8 +92,16 @@ static cs_status read_flags(const cs_cli *cli, plan_config *c, cs_plan *p, cs_er
     if (c->search && (c->memory <= 0 || c->world_size <= 0 || t->global_batch <= 0))
         cs_fail_also(&found, CS_E_USAGE, "--search needs --world-size, --global-batch-size and --memory GiB");
     int64_t model_ranks = 0, world = c->world_size;
+    cs_error settled = {0};
+    if (cs_train_settle(cli->options, t, true, cli->perm, &settled) == CS_E_USAGE)
+        cs_fail_also(&found, CS_E_USAGE, "%s", settled.msg);
+    else if (settled.status != CS_OK) {
+        *err = settled;
+        return settled.status;
+    }
     if (world == 0 && (t->nproc > 1 || __builtin_mul_overflow(t->tp, t->pp, &model_ranks)))
         world = t->nproc;
+    cs_train_settle_batch(t, world > 0 ? world : model_ranks, &found);
     p->request.layout = cs_train_layout(t, world > 0 ? world : model_ranks);
     p->request.layout.inference = c->inference > 0;
     if (c->inference > 0)
@@ -129,6 +138,8 @@ static void note_unused(const cs_cli *cli, const plan_config *c)
     for (size_t i = 0; c->search && i < sizeof searched / sizeof *searched; i++)
         if (cs_options_given(cli->options, searched[i]) == 2)
             cs_note("--%s has no effect with --search", searched[i]);
+    if (c->train.offload_dir)
+        cs_note("--optimizer-offload-dir: the optimizer's state, which the system moves to the disk when it needs the room, is counted as memory");
     for (size_t i = 0; c->inference > 0 && i < sizeof flags / sizeof *flags; i++)
         if (cs_options_given(cli->options, flags[i]) == 2)
             cs_note("--%s has no effect with --inference", flags[i]);
@@ -249,6 +260,11 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
     return CS_OK;
 }
 
+static cs_status settle(cs_options *opt, void *config, cs_arena *perm, cs_error *err)
+{
+    return cs_train_settle(opt, &((plan_config *)config)->train, true, perm, err);
+}
+
 const cs_command cs_command_plan = {
     .name = "plan",
     .usage = "cspeed plan (--model-config FILE | --load PATH | --num-layers N ...) [--world-size N] [flags of train] [--machine FILE] "
@@ -256,5 +272,6 @@ const cs_command cs_command_plan = {
     .summary = "memory per rank, step time and drawn pipeline of a layout, before anything runs; the fastest layout",
     .config_bytes = sizeof(plan_config),
     .groups = groups,
+    .settle = settle,
     .run = run,
 };

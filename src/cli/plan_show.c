@@ -49,7 +49,9 @@ static void print_head(const cs_plan *p)
         printf(", %lld chunks a stage (%s)", (long long)l->chunks, cs_schedule_name(l->schedule));
     if (l->sequence_parallel && l->tp > 1)
         printf(", sequence parallel");
-    if (l->recompute != CS_RECOMPUTE_NONE)
+    if (l->n_stage_again > 0)
+        printf(", recomputing layers by stage");
+    else if (l->recompute != CS_RECOMPUTE_NONE)
         printf(", recomputing %s%lld layers", l->recompute == CS_RECOMPUTE_BLOCK ? "the first " : "groups of ", (long long)l->recompute_layers);
     if (l->n_mbs > 0)
         printf("; %lld micro-batches of up to %lld x %lld tokens\n", (long long)l->n_micro, (long long)l->largest_mbs, (long long)l->seq_length);

@@ -96,6 +96,8 @@ static cs_status run_command(const cs_command *command, int argc, char **argv, c
     CS_TRY(cs_options_parse(&opt, groups, n, argc - 2, argv + 2, perm, load_config, err));
     if (opt.help)
         return cs_help_command(command, err);
+    if (opt.print_config && command->settle)
+        CS_TRY(command->settle(&opt, config, perm, err));
     if (opt.print_config)
         return print_config(&opt, err);
     cs_log_set(common.quiet ? CS_LOG_QUIET : common.verbose ? CS_LOG_VERBOSE : CS_LOG_NORMAL);

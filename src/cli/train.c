@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "comm/comm.h"
+#include "train/deepspeed.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -12,6 +13,8 @@
 
 typedef struct launch {
     cs_train_request request;
+    cs_train_config *cfg;
+    cs_options *options;
     cs_arena *perm;
 } launch;
 
@@ -30,18 +33,43 @@ static void draw_losses(const launch *l)
         cs_warn("%s: the loss curve was not drawn: %s", run, err.msg);
 }
 
+/* One pass for all mistakes: those of the flags follow those between flags and files. */
+static void add_other_mistakes(const cs_train_config *cfg, int64_t world, cs_error *err)
+{
+    cs_train_config copy = *cfg;
+    cs_lr_schedule schedule;
+    cs_ramp ramp;
+    cs_error more = {0};
+    if (cs_train_config_check(&copy, world, &schedule, &ramp, &more) == CS_E_USAGE)
+        cs_fail_also(err, CS_E_USAGE, "%s", more.msg);
+}
+
+/* Every rank settles its own copy of the options; the first one speaks. */
+static cs_status settle_and_run(launch *l, cs_comm *world, cs_str *json, cs_error *err)
+{
+    cs_status status = cs_train_settle(l->options, l->cfg, cs_comm_rank(world) == 0, l->perm, err);
+    if (status == CS_OK)
+        status = cs_options_to_json(l->options, json, err);
+    else if (status == CS_E_USAGE)
+        add_other_mistakes(l->cfg, cs_comm_size(world), err);
+    CS_TRY(cs_agree(world, status, err));
+    l->request.config_json = cs_str_cstr(json);
+    return cs_train_run(&l->request, world, err);
+}
 
 static int rank_main(cs_comm *world, void *arg)
 {
-    const launch *l = arg;
+    launch l = *(const launch *)arg;
     cs_error err = {0};
-    cs_status status = cs_train_run(&l->request, world, &err);
+    cs_str json = {0};
+    cs_status status = settle_and_run(&l, world, &json, &err);
+    cs_str_release(&json);
     if (cs_comm_rank(world) != 0)
         return status;
     if (status != CS_OK)
         cs_error_print(&err);
     else
-        draw_losses(l);
+        draw_losses(&l);
     return status;
 }
 
@@ -68,21 +96,23 @@ static void command_line(const cs_cli *cli, cs_str *out)
 static cs_status run_train(const cs_cli *cli, void *config, cs_error *err)
 {
     cs_train_config *cfg = config;
-    cs_str json = {0}, command = {0};
+    cs_str command = {0};
     if (cli->options->positional.n > 0)
         return cs_fail(err, CS_E_USAGE, "%s: unexpected argument; flags start with --", cli->options->positional.items[0]);
-    cs_status status = cs_options_to_json(cli->options, &json, err);
     command_line(cli, &command);
-    if (status == CS_OK)
-        status = cs_str_check(&command, err);
+    cs_status status = cs_str_check(&command, err);
     if (status == CS_OK) {
-        launch l = {.request = {cfg, cs_str_cstr(&json), cs_str_cstr(&command), cli->common->threads}, cli->perm};
+        launch l = {.request = {cfg, NULL, cs_str_cstr(&command), cli->common->threads}, .cfg = cfg, .options = cli->options, .perm = cli->perm};
         status = (cs_status)cs_launch(cfg->nproc, rank_main, &l);
         err->status = status; /* the ranks have said what was wrong */
     }
-    cs_str_release(&json);
     cs_str_release(&command);
     return status;
+}
+
+static cs_status settle(cs_options *opt, void *config, cs_arena *perm, cs_error *err)
+{
+    return cs_train_settle(opt, config, true, perm, err);
 }
 
 static size_t groups(void *config, cs_option_group out[CS_MAX_OPTION_GROUPS])
@@ -97,5 +127,6 @@ const cs_command cs_command_train = {
     .summary = "pretrain or fine-tune a model",
     .config_bytes = sizeof(cs_train_config),
     .groups = groups,
+    .settle = settle,
     .run = run_train,
 };

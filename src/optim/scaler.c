@@ -11,6 +11,7 @@ const cs_option cs_scaler_option_rows[] = {
     {"min-loss-scale", CS_OPT_REAL, FIELD(min), "1", "0..", "the scale never falls below this", NULL},
     {"loss-scale-window", CS_OPT_INT, FIELD(window), "1000", "1..", "steps without overflow before the scale doubles", NULL},
     {"hysteresis", CS_OPT_INT, FIELD(hysteresis), "2", "1..", "overflows that are borne before the scale halves", NULL},
+    {"consecutive-hysteresis", CS_OPT_FLAG, FIELD(consecutive), NULL, NULL, "a step without overflow makes the hysteresis full again", NULL},
 };
 const size_t cs_scaler_n_option_rows = sizeof cs_scaler_option_rows / sizeof cs_scaler_option_rows[0];
 
@@ -36,6 +37,8 @@ bool cs_scaler_update(cs_scaler *s, const cs_scaler_options *o, bool overflow)
     if (o->constant > 0)
         return !overflow;
     if (!overflow) {
+        if (o->consecutive)
+            s->hysteresis = o->hysteresis;
         if (++s->good == o->window) {
             s->good = 0;
             s->hysteresis = o->hysteresis;

@@ -8,6 +8,7 @@ typedef struct cs_scaler_options {
     double constant;            /* > 0: never changes; 0 = dynamic */
     double initial, min;
     int64_t window, hysteresis; /* good steps before the scale doubles; overflows that are borne before it halves */
+    bool consecutive;           /* a step without overflow makes the hysteresis full again */
 } cs_scaler_options;
 
 /* Part of the training state. */
@@ -24,7 +25,8 @@ extern const size_t cs_scaler_n_option_rows;
 cs_status cs_scaler_check(const cs_scaler_options *o, cs_error *err);
 /* The state before the first step; `on` false: scale 1 for ever. */
 cs_scaler cs_scaler_start(const cs_scaler_options *o, bool on);
-/* After a step. Without overflow: after `window` good steps the scale doubles and the hysteresis is full again. With: the step's update was skipped,
+/* After a step. Without overflow: after `window` good steps the scale doubles and the hysteresis is full again
+ * (with `consecutive` after every such step). With: the step's update was skipped,
  * one overflow of the hysteresis is used up, and at none left the scale halves, not below `min`. Returns false when an overflow found the scale at
  * its floor (or constant): scaling cannot help any more. */
 bool cs_scaler_update(cs_scaler *s, const cs_scaler_options *o, bool overflow);

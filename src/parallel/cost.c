@@ -80,12 +80,10 @@ static double layer_backward(const sizes *z)
     return product(z, layer_weights(z)) + weight_gradient(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
 }
 
-static void add_layers(const sizes *z, int64_t n, cs_piece_cost *c)
+static void add_layers(const sizes *z, int64_t n, int64_t again, cs_piece_cost *c)
 {
-    const cs_layout *l = &z->q->layout;
     double rows = z->T * z->H * z->store, forward = layer_forward(z);
     double tensor = 4 * scatter(z, rows); /* two all-reduces */
-    int64_t again = l->recompute == CS_RECOMPUTE_UNIFORM ? n : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0;
     again = again < n ? again : n;
     c->forward += (double)n * forward;
     c->tensor_forward += (double)n * tensor;
@@ -117,7 +115,7 @@ cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int
     sizes z = sizes_of(q, m, samples);
     bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
     cs_piece_cost c = {.message_bytes = z.T * z.H * z.store / (double)l->tp};
-    add_layers(&z, cs_layout_n_layers(l, stage, chunk), &c);
+    add_layers(&z, cs_layout_n_layers(l, stage, chunk), cs_layout_again(l, stage), &c);
     if (first)
         add_embedding(&z, &c);
     if (last)

@@ -6,6 +6,7 @@
 #include "parallel/dp.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Smallest piece, and the number of pieces from which on it doubles: their sums stay a small buffer for any model. */
@@ -107,7 +108,7 @@ static cs_status check(const cs_param_table *t, const cs_kernels *k, cs_dp_polic
     return CS_OK;
 }
 
-static bool allocate(cs_dp *dp, bool separate)
+static bool allocate(cs_dp *dp)
 {
     size_t size = (size_t)cs_comm_size(dp->group), n_groups = (size_t)dp->table->n_groups;
     dp->counts = cs_calloc(n_groups * size, sizeof *dp->counts);
@@ -126,11 +127,26 @@ static bool allocate(cs_dp *dp, bool separate)
     for (int64_t g = 0; g < dp->table->n_groups; g++)
         cut_group(dp, g);
     dp->n_state = dp->policy.shard_optim ? dp->n_part : dp->table->n_elements;
+    return true;
+}
+
+/* Moments and master weights. */
+static cs_status allocate_state(cs_dp *dp, bool separate, cs_error *err)
+{
     size_t bytes = acc_bytes(dp, dp->n_state);
-    dp->m = zeroed(bytes);
-    dp->v = zeroed(bytes);
-    dp->master = separate ? zeroed(bytes) : NULL;
-    return dp->m && dp->v && (dp->master || !separate);
+    void *buffer[CS_OFFLOAD_BUFFERS] = {NULL};
+    int n = separate ? 3 : 2;
+    const int *at = dp->mesh->coord;
+    char name[64];
+    snprintf(name, sizeof name, "tp%d-dp%d-pp%d", at[CS_AXIS_TP], at[CS_AXIS_DP], at[CS_AXIS_PP]);
+    if (dp->policy.offload_dir)
+        CS_TRY(cs_offload_init(&dp->offload, dp->policy.offload_dir, name, bytes, n, buffer, err));
+    for (int i = 0; i < n && !dp->policy.offload_dir; i++)
+        buffer[i] = zeroed(bytes);
+    dp->m = buffer[0];
+    dp->v = buffer[1];
+    dp->master = buffer[2];
+    return dp->m && dp->v && (dp->master || !separate) ? CS_OK : cs_fail_nomem(err, (size_t)n * bytes, "optimizer state");
 }
 
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err)
@@ -139,12 +155,14 @@ cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels
     bool separate = table->prec.store != table->prec.master;
     *dp = (cs_dp){.policy = policy, .table = table, .kernels = kernels, .mesh = mesh, .group = mesh->group[CS_AXIS_DP],
                   .unit = unit_of(table->n_elements), .whole = {0, table->n_elements, 0}};
-    bool ok = allocate(dp, separate);
+    bool ok = allocate(dp);
     int64_t bytes = (int64_t)acc_bytes(dp, table->n_elements);
     dp->grad = policy.shard_grad ? cs_comm_alloc_sparse(dp->group, bytes) : cs_comm_alloc(dp->group, bytes); /* NULL on all ranks or on none */
     cs_status s = CS_OK;
     if (!ok || !dp->grad)
-        s = cs_fail_nomem(err, acc_bytes(dp, table->n_elements + (separate ? 3 : 2) * dp->n_state), "gradients and optimizer state");
+        s = cs_fail_nomem(err, acc_bytes(dp, table->n_elements), "gradients");
+    if (s == CS_OK)
+        s = allocate_state(dp, separate, err);
     s = cs_agree(dp->group, s, err);
     table->grad = dp->grad;
     if (separate) {
@@ -174,11 +192,14 @@ void cs_dp_release(cs_dp *dp)
     cs_free(dp->gathering);
     cs_free(dp->presence);
     cs_free(dp->norm_part);
-    cs_free(dp->m);
-    cs_free(dp->v);
     if (dp->master)
         dp->table->master = NULL;
-    cs_free(dp->master);
+    if (!dp->policy.offload_dir) {
+        cs_free(dp->m);
+        cs_free(dp->v);
+        cs_free(dp->master);
+    }
+    cs_offload_release(&dp->offload);
     dp->table->grad = NULL;
     dp->table->store_range = NULL;
     *dp = (cs_dp){0};

@@ -10,6 +10,7 @@
 #include "ckpt/ckpt.h"
 #include "comm/mesh.h"
 #include "model/model.h"
+#include "parallel/offload.h"
 #include "tensor/kernels.h"
 
 typedef struct cs_dp_policy {
@@ -17,6 +18,7 @@ typedef struct cs_dp_policy {
     bool shard_grad;              /* ZeRO 2, with shard_optim: gradients of other parts go as soon as a layer's backward pass is over */
     bool shard_param;             /* ZeRO 3, with shard_grad: weights of other parts come when a layer is used and go afterwards */
     bool sequence_parallel;       /* gradients of what every tensor parallel rank holds are terms of a sum over them: each saw its rows only */
+    const char *offload_dir;      /* folder for mapped files that hold the optimizer state; NULL = memory. Borrowed during cs_dp_init */
 } cs_dp_policy;
 
 typedef struct cs_dp {
@@ -34,6 +36,7 @@ typedef struct cs_dp {
     int64_t n_part, n_state;  /* elements of all parts; whose optimizer state this rank holds: n_part or all */
     void *grad;               /* A [n_elements], shared between the ranks of a host */
     void *master, *m, *v;     /* A [n_state]; master NULL where the store is the master */
+    cs_offload offload;       /* what they lie in */
     cs_xfer *under_way;       /* [n_groups] reductions that were begun */
     bool *begun;              /* [n_groups] */
     cs_xfer *gathering;       /* [n_groups] weights that come, ZeRO 3 */
@@ -43,7 +46,8 @@ typedef struct cs_dp {
 
 /* Allocates and sets table->grad and, where master weights are separate, table->master with its ranges; with shard_param also what the store is to
  * hold. table->store must be there (from cs_comm_alloc of the same group, spreading the weights needs no copy). Initialise or load the weights after
- * it. Collective over the mesh's data-parallel group; same status on all its ranks. CS_E_NOMEM, CS_E_USAGE. */
+ * it. Collective over the mesh's data-parallel group; same status on all its ranks. CS_E_NOMEM, CS_E_USAGE, with
+ * offload_dir CS_E_IO. */
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err);
 /* Collective over the data-parallel group. Clears table->grad and table->master. */
 void cs_dp_release(cs_dp *dp);

@@ -60,7 +60,7 @@ static void check_ranks(cs_layout *l, cs_error *err)
 /* --- lists of numbers -------------------------------------------------------------------------------------------------------------- */
 
 /* Numbers of `words`, each word one number or several with commas between. Returns how many; a word that is none breaks a rule. */
-static int64_t read_numbers(const cs_strlist *words, const char *flag, int64_t *out, cs_error *err)
+static int64_t read_numbers(const cs_strlist *words, const char *flag, int64_t least, int64_t *out, cs_error *err)
 {
     int64_t n = 0;
     bool ok = true;
@@ -71,8 +71,9 @@ static int64_t read_numbers(const cs_strlist *words, const char *flag, int64_t *
             size_t len = strcspn(at, ",");
             if (len < sizeof one)
                 memcpy(one, at, len);
-            bool good = len < sizeof one && cs_parse_int(one, &value) && value >= 1 && value <= MOST_SAMPLES;
-            rule(err, ok && !good, "%s: \"%.*s\" is not a number of 1 or more", flag, (int)(len < 40 ? len : 40), at);
+            bool good = len < sizeof one && cs_parse_int(one, &value) && value >= least && value <= MOST_SAMPLES;
+            rule(err, ok && !good, "%s: \"%.*s\" is not a number of %lld or more", flag, (int)(len < 40 ? len : 40), at,
+                 (long long)least);
             ok &= good;
             if (n < CS_LAYOUT_MAX_LIST)
                 out[n] = value;
@@ -111,7 +112,7 @@ static void read_mbs(cs_layout *l, cs_error *err)
             memcpy(l->mbs, examples[i].mbs, sizeof examples[i].mbs);
             return;
         }
-    l->n_mbs = read_numbers(&l->manual_mbs, "--manual-mbs", l->mbs, err);
+    l->n_mbs = read_numbers(&l->manual_mbs, "--manual-mbs", 1, l->mbs, err);
     int64_t sum = 0;
     for (int64_t i = 0; i < l->n_mbs; i++)
         sum += l->mbs[i];
@@ -133,7 +134,7 @@ static void read_layers(cs_layout *l, const cs_spec *spec, cs_error *err)
          "--manual-layers and --num-layers-per-virtual-pipeline-stage exclude each other: virtual stages are a list of stages x chunks numbers");
     if (!l->manual_allocation || l->manual_layers.n == 0)
         return;
-    int64_t n = read_numbers(&l->manual_layers, "--manual-layers", l->piece_layers, err), sum = 0;
+    int64_t n = read_numbers(&l->manual_layers, "--manual-layers", 1, l->piece_layers, err), sum = 0;
     for (int64_t i = 0; i < n; i++)
         sum += l->piece_layers[i];
     rule(err, n % l->pp != 0, "--manual-layers has %lld numbers; legal: %lld, one for each stage, or a multiple of it for virtual stages",
@@ -145,6 +146,16 @@ static void read_layers(cs_layout *l, const cs_spec *spec, cs_error *err)
         return;
     l->n_piece_layers = n;
     l->chunks = n / l->pp;
+}
+
+static void read_recompute(cs_layout *l, cs_error *err)
+{
+    l->n_stage_again = 0;
+    if (l->recompute != CS_RECOMPUTE_BLOCK || l->recompute_list.n == 0)
+        return;
+    int64_t n = read_numbers(&l->recompute_list, "--recomputation-layer-num", 0, l->stage_again, err);
+    rule(err, n > 0 && n != l->pp, "--recomputation-layer-num has %lld numbers; legal: %lld, one for each stage", (long long)n, (long long)l->pp);
+    l->n_stage_again = n;
 }
 
 /* --- the rest ---------------------------------------------------------------------------------------------------------------------- */
@@ -202,7 +213,7 @@ static void check_model(cs_layout *l, const cs_spec *s, cs_error *err)
     if (!manual && chunk > 0 && whole && per_stage % chunk == 0)
         l->chunks = per_stage / chunk;
     int64_t most = manual ? l->n_piece_layers > 0 ? cs_layout_largest_piece(l) : 0 : whole ? per_stage / l->chunks : 0;
-    rule(err, l->recompute != CS_RECOMPUTE_NONE && most > 0 && l->recompute_layers > most,
+    rule(err, l->recompute != CS_RECOMPUTE_NONE && !l->recompute_up_to && l->n_stage_again == 0 && most > 0 && l->recompute_layers > most,
          "--recompute-num-layers %lld: a stage or chunk has at most %lld layers; legal: 1 to %lld", (long long)l->recompute_layers, (long long)most,
          (long long)most);
     rule(err, l->seq_length > s->max_pos, "%s %lld exceeds the model's %lld positions", l->inference ? "--inference" : "--seq-length",
@@ -226,6 +237,7 @@ cs_status cs_layout_check(cs_layout *l, const cs_spec *spec, cs_error *err)
     if (found.status == CS_OK) {
         check_ranks(l, &found);
         read_layers(l, spec, &found);
+        read_recompute(l, &found);
         if (!l->inference)
             check_batch(l, &found);
         rule(&found, l->sequence_parallel && !l->inference && l->seq_length % l->tp != 0,
@@ -299,6 +311,14 @@ int64_t cs_layout_largest_piece(const cs_layout *l)
     for (int64_t i = 0; i < l->n_piece_layers; i++)
         most = l->piece_layers[i] > most ? l->piece_layers[i] : most;
     return most;
+}
+
+int64_t cs_layout_again(const cs_layout *l, int64_t stage)
+{
+    CS_ASSERT(stage >= 0 && stage < l->pp);
+    if (l->recompute == CS_RECOMPUTE_UNIFORM)
+        return INT64_MAX;
+    return l->recompute == CS_RECOMPUTE_NONE ? 0 : l->n_stage_again > 0 ? l->stage_again[stage] : l->recompute_layers;
 }
 
 cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err)

@@ -28,6 +28,8 @@ typedef struct cs_layout {
     int64_t seq_length;
     cs_recompute recompute;
     int64_t recompute_layers; /* UNIFORM: of a group whose input alone is kept; BLOCK: the first ones of each chunk */
+    bool recompute_up_to;     /* BLOCK: a chunk may have fewer layers */
+    cs_strlist recompute_list; /* BLOCK: a number for each stage instead, 0 or more; borrowed */
     bool inference;           /* the rules of batches and optimizer do not apply */
     cs_fold fold;             /* acts only where a stage has several chunks */
     bool optimized;           /* micro-batches of different sizes: */
@@ -40,6 +42,7 @@ typedef struct cs_layout {
     int64_t largest_mbs;      /* samples of the largest micro-batch: what buffers are sized by */
     int64_t n_layers;         /* of the model, 0 = not known */
     int64_t n_mbs, mbs[CS_LAYOUT_MAX_LIST];                   /* n_mbs 0: all are micro_batch */
+    int64_t n_stage_again, stage_again[CS_LAYOUT_MAX_LIST];   /* n_stage_again 0: no recompute_list */
     int64_t n_piece_layers, piece_layers[CS_LAYOUT_MAX_LIST]; /* n_piece_layers 0: all pieces are equal */
 } cs_layout;
 
@@ -63,6 +66,9 @@ cs_place cs_layout_place(const cs_layout *l, int64_t stage, int64_t tp_rank, cs_
 /* Layers of all chunks of a stage; of the largest piece. */
 int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage);
 int64_t cs_layout_largest_piece(const cs_layout *l);
+
+/* The first layers of every chunk of a stage that are computed again in backward; INT64_MAX: all. */
+int64_t cs_layout_again(const cs_layout *l, int64_t stage);
 
 /* The schedule of a checked layout, in `arena`. CS_E_NOMEM. */
 cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err);

@@ -221,7 +221,8 @@ double cs_flops_per_token(const cs_memory_request *q, double *executed)
     double share = l->recompute == CS_RECOMPUTE_UNIFORM ? 1 : 0;
     for (int64_t i = 0; l->recompute == CS_RECOMPUTE_BLOCK && i < l->pp * l->chunks; i++) {
         int64_t n = cs_layout_n_layers(l, i % l->pp, i / l->pp);
-        share += (double)(n < l->recompute_layers ? n : l->recompute_layers) / (double)s->n_layers;
+        int64_t again = cs_layout_again(l, i % l->pp);
+        share += (double)(n < again ? n : again) / (double)s->n_layers;
     }
     *executed = model + share * (2 * layers + attention);
     return model;

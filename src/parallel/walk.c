@@ -205,13 +205,8 @@ static void entry(walk *w, bool first, bool keep)
     norm_forward(w, keep, w->R);
 }
 
-/* Is layer i of a chunk computed again in backward, and is its output kept? */
-static bool again(const cs_layout *l, int64_t i)
-{
-    return l->recompute == CS_RECOMPUTE_UNIFORM || (l->recompute == CS_RECOMPUTE_BLOCK && i < l->recompute_layers);
-}
-
-static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers)
+/* `again`: the first layers of the chunk, which are computed again in backward. */
+static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers, int64_t again)
 {
     const cs_layout *l = &w->q->layout;
     entry(w, first, true);
@@ -221,7 +216,7 @@ static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers)
         tensor(w, inner ? &w->scratch : &w->stash, w->R, w->s->hidden);
         if (inner) /* two buffers take turns within a group */
             tensor(w, &w->scratch, w->R, w->s->hidden);
-        block_forward(w, !again(l, i));
+        block_forward(w, i >= again);
         restore(&w->scratch, m);
     }
     if (last)
@@ -294,7 +289,7 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
         for (int64_t c = 0; c < l->chunks; c++) {
             int64_t n = cs_layout_n_layers(l, stage, c);
             w.stash = (arena){.current = -1};
-            chunk_forward(&w, first && c == 0, last && c == l->chunks - 1, n);
+            chunk_forward(&w, first && c == 0, last && c == l->chunks - 1, n, cs_layout_again(l, stage));
             int64_t kept = w.stash.used;
             chunk_backward(&w, n);
             if (w.stash.failed)

@@ -3,6 +3,7 @@
 
 #include "fmt/json.h"
 #include "fmt/limits.h"
+#include "train/deepspeed.h"
 
 #include <stdio.h>
 
@@ -59,6 +60,8 @@ static const cs_option run_rows[] = {
     {"seq-length", CS_OPT_INT, AT(seq_length), NULL, "0..", "tokens of a sample", NULL},
     {"micro-batch-size", CS_OPT_INT, AT(micro_batch), "1", "1..", "samples of one forward and backward on one rank", NULL},
     {"global-batch-size", CS_OPT_INT, AT(global_batch), NULL, "0..", "samples of one step (default: micro batch * data-parallel ranks)", NULL},
+    {"gradient-accumulation-steps", CS_OPT_INT, AT(accumulation), NULL, "0..16777216",
+     "micro-batches of a step on one data-parallel rank (default: global batch / micro batch / data-parallel ranks)", NULL},
     {"save-interval", CS_OPT_INT, AT(save_interval), NULL, "0..", "steps between checkpoints (the last step is always saved)", NULL},
     {"keep-checkpoints", CS_OPT_INT, AT(keep), "0", "0..", "newest checkpoints to keep, 0 = all", "save-total-limit"},
     {"eval-interval", CS_OPT_INT, AT(eval_interval), "1000", "1..", "steps between evaluations", NULL},
@@ -97,16 +100,27 @@ static const cs_option parallel_rows[] = {
     {"node-rank", CS_OPT_INT, AT(node_rank), "0", "0..0", "this machine's number", NULL},
     {"zero-stage", CS_OPT_INT, AT(zero_stage), "0", "0..3",
      "split over data-parallel ranks: 1 optimizer state (as --use-distributed-optimizer), 2 and gradients, 3 and weights", NULL},
+    {"no-pipeline-parallel", CS_OPT_FLAG, AT(no_pipeline), NULL, NULL, "one stage: refuses a --pipeline-model-parallel-size above 1", NULL},
+    {"deepspeed", CS_OPT_FLAG, AT(deepspeed), NULL, NULL, "take what --deepspeed-config says", NULL},
+    {"deepspeed-config", CS_OPT_STR, AT(deepspeed_config), NULL, NULL, "DeepSpeed's JSON file; what it sets must not contradict other flags", NULL},
+    {"optimizer-offload-dir", CS_OPT_STR, AT(offload_dir), NULL, NULL,
+     "folder for the optimizer's state while it trains, in mapped files instead of memory (DeepSpeed: offload_optimizer nvme)", NULL},
 };
 
 static const cs_option recompute_rows[] = {
     {"recompute-granularity", CS_OPT_ENUM, AT(recompute), "none", "none|full",
      "full: layers keep their input only and run again in backward", NULL},
     {"checkpoint-activations", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --recompute-granularity full", NULL},
-    {"recompute-method", CS_OPT_ENUM, AT(recompute_method), "uniform", "uniform|block",
-     "uniform: all layers, in groups; block: the first layers of each stage or chunk", NULL},
+    {"deepspeed-activation-checkpointing", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --checkpoint-activations", NULL},
+    {"recompute-method", CS_OPT_ENUM, AT(recompute_method), "uniform", "uniform|block|custom",
+     "uniform: all layers, in groups; block: the first layers of each stage or chunk; custom: as block, a number for each stage", NULL},
     {"recompute-num-layers", CS_OPT_INT, AT(recompute_layers), "1", "1..", "layers of a group (uniform), layers to recompute (block)",
      "checkpoint-num-layers"},
+    {"recomputation-layer-num", CS_OPT_LIST, AT(recompute_list), NULL, NULL,
+     "with --recompute-method custom: layers to recompute at the front of each stage (or of each of its chunks): 3 2 1 0", NULL},
+    {"checkpoint-policy", CS_OPT_ENUM, AT(checkpoint_policy), "none", "none|full|block|custom",
+     "AscendSpeed's name of --recompute-method: full = uniform", NULL},
+    {"checkpoint-block-layer", CS_OPT_INT, AT(block_layers), "25", "1..", "with --checkpoint-policy block: layers to recompute, at most all", NULL},
 };
 
 #define IGNORED(name) {name, CS_OPT_IGNORED, 0, NULL, NULL, "accepted, no effect here", NULL}
@@ -120,16 +134,19 @@ static const cs_option compat_rows[] = {
     IGNORED("accumulate-allreduce-grads-in-fp32"), IGNORED("no-async-tensor-model-parallel-allreduce"),
     IGNORED("no-scatter-gather-tensors-in-pipeline"), IGNORED("make-vocab-size-divisible-by"), IGNORED("hidden-dropout"),
     IGNORED("attention-dropout"), IGNORED("num-workers"), IGNORED("mlp-layer-fusion"),
-    IGNORED("no-pipeline-parallel"), IGNORED("tensorboard-queue-size"), IGNORED("tensorboard-log-interval"), IGNORED("log-timers-to-tensorboard"),
+    IGNORED("tensorboard-queue-size"), IGNORED("tensorboard-log-interval"), IGNORED("log-timers-to-tensorboard"),
     IGNORED("log-batch-size-to-tensorboard"), IGNORED("log-validation-ppl-to-tensorboard"), IGNORED("log-learning-rate-to-tensorboard"),
     IGNORED("log-loss-scale-to-tensorboard"), IGNORED("swiglu"), IGNORED("normalization"), IGNORED("untie-embeddings-and-output-weights"),
     IGNORED("disable-bias-linear"), IGNORED("log-throughput"), IGNORED("timing-log-level"), IGNORED("timing-log-option"), IGNORED("mmap-warmup"),
     IGNORED("query-key-layer-scaling"), IGNORED("no-attention-softmax-in-fp32"), IGNORED("release-fp32-grad"), IGNORED("fill-neg-inf"),
     IGNORED("square-alibi-mask"), IGNORED("padding-attention-mask"), IGNORED("master-addr"), IGNORED("master-port"), IGNORED("max-restarts"),
-    IGNORED("rdzv-backend"), IGNORED("rdzv-endpoint"), IGNORED("tee"),
-    LATER("deepspeed"), LATER("deepspeed-config"), LATER("deepspeed-activation-checkpointing"),
-    LATER("checkpoint-policy"), LATER("checkpoint-block-layer"),
-    LATER("recomputation-layer-num"),
+    IGNORED("rdzv-backend"), IGNORED("rdzv-endpoint"), IGNORED("tee"), IGNORED("overlap-grad-reduce"), IGNORED("overlap-param-gather"),
+    IGNORED("tp-comm-overlap"), IGNORED("no-overlap-p2p-communication"), IGNORED("use-ring-exchange-p2p"), IGNORED("delay-grad-reduce"),
+    IGNORED("zero-reduce-scatter"), IGNORED("zero-contigious-gradients"), IGNORED("zero-reduce-bucket-size"),
+    IGNORED("zero-allgather-bucket-size"), IGNORED("remote-device"), IGNORED("use-pin-memory"), IGNORED("partition-activations"),
+    IGNORED("contigious-checkpointing"), IGNORED("checkpoint-in-cpu"), IGNORED("synchronize-each-layer"), IGNORED("profile-backward"),
+    IGNORED("split-transformers"), IGNORED("scattered-embeddings"), IGNORED("memory-centric-tiled-linear"), IGNORED("tile-factor"),
+    IGNORED("distribute-checkpointed-activations"),
     LATER("auto-recompute-device-size"), LATER("keep-last-token"),
     LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
     LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("train-tokens"),
@@ -165,6 +182,8 @@ cs_dtype cs_train_dtype(const cs_train_config *cfg)
     return types[cfg->dtype];
 }
 
+enum { UNIFORM, BLOCK, CUSTOM, /* recompute_method */ POLICY_BLOCK = 2 /* checkpoint_policy */ };
+
 /* One row per rule: every broken one is reported. */
 static void check_rules(const cs_train_config *c, cs_error *err)
 {
@@ -186,6 +205,11 @@ static void check_rules(const cs_train_config *c, cs_error *err)
         {c->profile && !c->save && !c->profile_output, "--profile needs --save, or --profile-output FILE", 0, 0},
         {c->profile && c->profile_end <= c->profile_start, "--profile-step-end %lld must be behind --profile-step-start %lld", c->profile_end,
          c->profile_start},
+        {c->no_pipeline && c->pp > 1, "--no-pipeline-parallel contradicts --pipeline-model-parallel-size %lld; legal: 1", c->pp, 0},
+        {c->recompute_method == CUSTOM && c->recompute_list.n == 0,
+         "--recompute-method custom needs --recomputation-layer-num, one number for each of the %lld stages", c->pp, 0},
+        {c->recompute_list.n > 0 && c->recompute_method != CUSTOM,
+         "--recomputation-layer-num needs --recompute-method custom (or --checkpoint-policy custom)", 0, 0},
         {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -209,6 +233,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     c->data.seed = c->seed;
     c->data.eod = -1;
     check_rules(c, &found);
+    cs_train_settle_batch(c, world, &found);
     cs_layout layout = cs_train_layout(c, world);
     if (cs_layout_check(&layout, NULL, &found) == CS_OK && c->global_batch == 0)
         c->global_batch = layout.global_batch;
@@ -306,11 +331,14 @@ int64_t cs_train_total_iters(const cs_train_config *c, const cs_ramp *ramp)
 
 cs_layout cs_train_layout(const cs_train_config *c, int64_t world)
 {
-    static const cs_recompute methods[] = {CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK};
+    static const cs_recompute methods[] = {[UNIFORM] = CS_RECOMPUTE_UNIFORM, [BLOCK] = CS_RECOMPUTE_BLOCK, [CUSTOM] = CS_RECOMPUTE_BLOCK};
+    bool by_policy = c->checkpoint_policy == POLICY_BLOCK;
     return (cs_layout){.world = world, .tp = c->tp, .pp = c->pp, .virtual_layers = c->virtual_layers,
                        .zero = c->zero_stage > 0 ? c->zero_stage : c->dist_optimizer, .sequence_parallel = c->sequence_parallel,
                        .micro_batch = c->micro_batch, .global_batch = c->global_batch, .seq_length = c->seq_length,
-                       .recompute = c->recompute ? methods[c->recompute_method] : CS_RECOMPUTE_NONE, .recompute_layers = c->recompute_layers,
+                       .recompute = c->recompute ? methods[c->recompute_method] : CS_RECOMPUTE_NONE,
+                       .recompute_layers = by_policy ? c->block_layers : c->recompute_layers, .recompute_up_to = by_policy,
+                       .recompute_list = c->recompute_list,
                        .fold = (cs_fold)c->fold, .optimized = c->optimized_pipeline, .manual_mbs = c->manual_mbs,
                        .manual_allocation = c->manual_allocation, .manual_layers = c->manual_layers};
 }

@@ -38,8 +38,16 @@ typedef struct cs_train_config {
     bool dist_optimizer, sequence_parallel, optimized_pipeline, manual_allocation;
     int fold; /* cs_fold */
     cs_strlist manual_mbs, manual_layers;
-    int recompute, recompute_method; /* indices in "none|full", "uniform|block" */
-    int64_t recompute_layers;
+    bool no_pipeline;
+    int recompute, recompute_method; /* indices in "none|full", "uniform|block|custom" */
+    int64_t recompute_layers, block_layers;
+    int checkpoint_policy; /* index in "none|full|block|custom" */
+    cs_strlist recompute_list;
+    /* DeepSpeed */
+    bool deepspeed;
+    const char *deepspeed_config, *offload_dir;
+    int64_t accumulation;  /* micro-batches of a step on one data-parallel rank, 0 = from the batch sizes */
+    bool micro_from_batch; /* the micro batch size follows from the other two */
 
     cs_data_config data;
     cs_lr_options lr;

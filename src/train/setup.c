@@ -189,7 +189,7 @@ static void set_recompute(const cs_trainer *t, cs_model_options *opt)
 {
     const cs_layout *l = &t->layout;
     opt->recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1;
-    opt->recompute_layers = l->recompute == CS_RECOMPUTE_UNIFORM ? INT64_MAX : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0;
+    opt->recompute_layers = cs_layout_again(l, t->mesh.coord[CS_AXIS_PP]);
 }
 
 /* Rank 0 measures, the others ask for what it chose. */
@@ -353,6 +353,7 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     int rank = cs_comm_rank(t->world);
     CS_TRY(cs_agree(t->world, cs_train_config_check(&t->cfg, cs_comm_size(t->world), &t->schedule, &t->ramp, err), err));
     t->identity.global_batch = t->cfg.global_batch;
+    t->identity.micro_batch = t->cfg.micro_batch;
     t->identity.dist_optimizer = t->cfg.dist_optimizer;
     t->total_iters = cs_train_total_iters(&t->cfg, &t->ramp);
     t->layout = cs_train_layout(&t->cfg, cs_comm_size(t->world));
@@ -379,7 +380,7 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     t->identity.tokenizer_hash = t->tok ? cs_tokenizer_hash(t->tok) : 0;
     CS_TRY(create_model(t, &spec, s, err));
     const cs_dp_policy policy = {.shard_optim = t->layout.zero >= 1, .shard_grad = t->layout.zero >= 2, .shard_param = t->layout.zero >= 3,
-                                 .sequence_parallel = t->model->sequence_parallel};
+                                 .sequence_parallel = t->model->sequence_parallel, .offload_dir = t->cfg.offload_dir};
     CS_TRY(cs_agree(t->world, cs_dp_init(&t->dp, &t->model->table, t->model->k, &t->mesh, policy, err), err));
     t->has_dp = true;
     cs_model_bind_grad(t->model, t->model->table.grad);
@@ -404,8 +405,7 @@ cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *w
     t->state.scaler = cs_scaler_start(&t->cfg.scaler, cs_train_dtype(&t->cfg) == CS_F16);
     int64_t threads = req->threads > 0 ? req->threads : omp_get_num_procs() / cs_comm_local_size(world);
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
-    t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .micro_batch = t->cfg.micro_batch,
-                                      .world = cs_comm_size(world), .threads = threads > 0 ? threads : 1, .dtype = dtype_names[t->cfg.dtype]};
+    t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .world = cs_comm_size(world), .threads = threads > 0 ? threads : 1, .dtype = dtype_names[t->cfg.dtype]};
     cs_status status = set_up(t, req, &s, err);
     json_decref(s.state);
     cs_free(s.dir);
