@@ -242,7 +242,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     cs_optimizer_check(&c->optimizer, &found);
     cs_scaler_check(&c->scaler, &found);
     const cs_lr_run run = {c->train_iters, c->train_samples, c->global_batch, c->micro_batch * (turn > 0 ? turn : 1)};
-    if (c->train_iters > 0 || c->train_samples > 0)
+    if (c->global_batch > 0 && (c->train_iters > 0 || c->train_samples > 0))
         cs_lr_init(&c->lr, &run, schedule, ramp, &found);
     if (found.status != CS_OK)
         *err = found;
