@@ -8,23 +8,6 @@ mkdir "$REHEARSE_DIR"
 
 # script | what its own layout ends with
 refused="
-llama/pretrain_llama_7B_zero_8p         --deepspeed: not supported
-llama/pretrain_llama_13B_zero_8p        --deepspeed: not supported
-llama/pretrain_llama_16B_ptd_8p         --tensor-model-parallel-size 4: only 1
-llama/pretrain_llama_33B_ptd_32p        --recomputation-layer-num: not supported
-llama/pretrain_llama_65B_ptd_32p        --checkpoint-activations: not supported
-llama2/pretrain_llama2_7b_zero_8p       --deepspeed: not supported
-llama2/pretrain_llama_ptd_7B            --tensor-model-parallel-size 4: only 1
-llama2/pretrain_llama2_13B_ptd_8p       --tensor-model-parallel-size 8: only 1
-llama2/pretrain_llama2_34B_ptd          --tensor-model-parallel-size 8: only 1
-llama2/pretrain_llama2_70B_ptd          --tensor-model-parallel-size 8: only 1
-baichuan/pretrain_baichuan_zero_7B      --deepspeed: not supported
-baichuan/pretrain_baichuan_ptd_13B      --tensor-model-parallel-size 8: only 1
-intern/pretrain_internlm_7b_zero        --deepspeed: not supported
-aquila/pretrain_aquila_7B               --deepspeed: not supported
-bloom/pretrain_bloom_550m               --deepspeed: not supported
-bloom/pretrain_bloom_7b1                --deepspeed: not supported
-bloom/pretrain_bloom_176b               --deepspeed: not supported
 llama/generate_llama_7B_tp2_pp2         --tensor-model-parallel-size: not supported
 llama/generate_llama_7B_deepspeed_pipeline --tensor-model-parallel-size: not supported
 baichuan/generate_baichuan_13B_tp8_pp1  --tensor-model-parallel-size: not supported
