@@ -405,7 +405,8 @@ cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *w
     t->state.scaler = cs_scaler_start(&t->cfg.scaler, cs_train_dtype(&t->cfg) == CS_F16);
     int64_t threads = req->threads > 0 ? req->threads : omp_get_num_procs() / cs_comm_local_size(world);
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
-    t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .world = cs_comm_size(world), .threads = threads > 0 ? threads : 1, .dtype = dtype_names[t->cfg.dtype]};
+    t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .world = cs_comm_size(world),
+                                      .threads = threads > 0 ? threads : 1, .dtype = dtype_names[t->cfg.dtype]};
     cs_status status = set_up(t, req, &s, err);
     json_decref(s.state);
     cs_free(s.dir);

@@ -148,7 +148,7 @@ broken() { # broken NAME N PATTERN FLAGS...: N error lines
     result "lines: $name" "$(lines "$n")"
     result "nothing is made: $name" "$(ls -d never 2>/dev/null)"
 }
-broken "fewer ranks than TP x PP" 1 "must be TP x PP x DP; legal: multiples of 2 x 2 = 4" --nproc 2 --tensor-model-parallel-size 2 --pipeline-model-parallel-size 2
+broken "fewer ranks than TP x PP" 1 "must be TP x PP x DP, a multiple of 2 x 2 = 4" --nproc 2 --tensor-model-parallel-size 2 --pipeline-model-parallel-size 2
 broken "ZeRO 2 and virtual stages" 3 "legal with a pipeline: 0, 1" --nproc 4 --zero-stage 2 --pipeline-model-parallel-size 2 \
     --num-layers-per-virtual-pipeline-stage 1 --micro-batch-size 2 --global-batch-size 5
 broken "lists" 3 "--manual-mbs needs --optimized-pipeline" --nproc 2 --manual-mbs 1,1 --manual-layers 2,2 --pipeline-model-parallel-size 2 --zero-stage 3

@@ -28,7 +28,7 @@ expect 0 "70B over 64 ranks" "stage 1 \(middle\).*stage 7 \(last\)" "" plan 70b 
     --tensor-model-parallel-size 4 --pipeline-model-parallel-size 8 --use-distributed-optimizer --global-batch-size 64 --checkpoint-activations
 expect 0 "BLOOM 176B as JSON" '"parameters": 176247271424' "" plan 176b --bf16 --json --seq-length 2048 --world-size 336 --global-batch-size 2016 \
     --tensor-model-parallel-size 4 --pipeline-model-parallel-size 14 --num-layers-per-virtual-pipeline-stage 5
-expect 2 "world size" "" "must be TP x PP x DP; legal: multiples of 4 x 14 = 56" plan 176b --json --seq-length 2048 --world-size 384 \
+expect 2 "world size" "" "must be TP x PP x DP, a multiple of 4 x 14 = 56" plan 176b --json --seq-length 2048 --world-size 384 \
     --tensor-model-parallel-size 4 --pipeline-model-parallel-size 14
 expect 0 "interleaved" '"bubble": 0.0' "" plan 7b --json --seq-length 2048 --world-size 8 --pipeline-model-parallel-size 4 --global-batch-size 64 \
     --num-layers-per-virtual-pipeline-stage 4

@@ -289,7 +289,7 @@ static void test_rules(void **state)
         {{.world = 3, .tp = 3, .pp = 1, .micro_batch = 1, .seq_length = 64}, "legal: 1, 2, 4, 8"},
         {{.world = 8, .tp = 8, .pp = 1, .micro_batch = 1, .seq_length = 64}, "8 does not divide the 2 key and value heads; legal: 1, 2"},
         {{.world = 3, .tp = 1, .pp = 3, .micro_batch = 1, .seq_length = 64}, "3 does not divide the 16 layers; legal: 1, 2, 4, 8, 16"},
-        {{.world = 6, .tp = 2, .pp = 2, .micro_batch = 1, .seq_length = 64}, "multiples of 2 x 2 = 4"},
+        {{.world = 6, .tp = 2, .pp = 2, .micro_batch = 1, .seq_length = 64}, "a multiple of 2 x 2 = 4"},
         {{.world = 2, .tp = 1, .pp = 1, .micro_batch = 3, .global_batch = 8, .seq_length = 64}, "must be a multiple of micro batch size x DP = 3 x 2 = 6"},
         {{.world = 2, .tp = 1, .pp = 2, .zero = 2, .micro_batch = 1, .seq_length = 64}, "legal with a pipeline: 0, 1"},
         {{.world = 2, .tp = 1, .pp = 2, .virtual_layers = 3, .micro_batch = 2, .global_batch = 4, .seq_length = 64}, "legal: 1, 2, 4, 8"},
