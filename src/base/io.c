@@ -72,14 +72,26 @@ cs_status cs_io_open_regular(const char *path, int *fd_out, struct stat *st, cs_
     return CS_OK;
 }
 
-cs_file_kind cs_io_kind(const char *path, int64_t *size)
+cs_status cs_io_stat(const char *path, cs_file_kind *kind, int64_t *size, cs_error *err)
 {
     struct stat st;
-    if (stat(path, &st) != 0)
-        return CS_FILE_NONE;
+    *kind = CS_FILE_NONE;
+    if (stat(path, &st) != 0) /* ENOTDIR: a file stands where a folder would have to be */
+        return errno == ENOENT || errno == ENOTDIR ? CS_OK : cs_io_fail_errno(err, path, "look at");
     if (size)
         *size = (int64_t)st.st_size;
-    return S_ISREG(st.st_mode) ? CS_FILE_REGULAR : S_ISDIR(st.st_mode) ? CS_FILE_DIR : CS_FILE_OTHER;
+    *kind = S_ISREG(st.st_mode) ? CS_FILE_REGULAR : S_ISDIR(st.st_mode) ? CS_FILE_DIR : CS_FILE_OTHER;
+    return CS_OK;
+}
+
+cs_file_kind cs_io_kind(const char *path, int64_t *size)
+{
+    cs_file_kind kind;
+    if (cs_io_stat(path, &kind, size, NULL) == CS_OK)
+        return kind;
+    if (size)
+        *size = 0;
+    return CS_FILE_REGULAR;
 }
 
 cs_status cs_reader_init(cs_reader *r, const char *path, cs_error *err)
@@ -552,9 +564,7 @@ void cs_io_unlock(int fd)
 int64_t cs_io_free_bytes(const char *path)
 {
     struct statvfs v;
-    if (statvfs(path, &v) != 0)
-        return -1;
-    return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+    return statvfs(path, &v) != 0 ? -1 : (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
 void cs_io_hold_standard(void)

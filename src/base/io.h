@@ -22,7 +22,10 @@ cs_status cs_io_scratch(const char *path, size_t size, void **memory_create, cs_
 void cs_io_scratch_free(void *memory, size_t size);
 
 typedef enum cs_file_kind { CS_FILE_NONE, CS_FILE_REGULAR, CS_FILE_DIR, CS_FILE_OTHER } cs_file_kind;
-/* Follows symlinks; size may be NULL. */
+/* Follows symlinks; size may be NULL and stays as it is for CS_FILE_NONE. CS_E_IO with the system's reason where neither a thing nor its
+ * absence can be made out (no permission, a loop of links, a failing disk). */
+cs_status cs_io_stat(const char *path, cs_file_kind *kind, int64_t *size, cs_error *err);
+/* The same for callers that open what they find: what cannot be made out counts as a regular file of 0 bytes, and opening it tells why. */
 cs_file_kind cs_io_kind(const char *path, int64_t *size);
 
 /* Sequential reading; path "-" is stdin. */

@@ -308,13 +308,15 @@ static cs_status publish(const saver *s, cs_error *err)
 {
     cs_str text = {0};
     char trainer[PATH_MAX];
+    cs_file_kind kind;
     cs_status status = cs_manifest_write(&s->manifest, &text, err);
     if (status == CS_OK)
         status = write_plain(s, CS_MANIFEST_NAME, text.data, text.len, err);
     cs_str_release(&text);
     CS_TRY(status);
     CS_TRY(cs_hf_path(trainer, sizeof trainer, s->temp, "trainer", err));
-    if (cs_io_kind(trainer, NULL) == CS_FILE_DIR)
+    CS_TRY(cs_io_stat(trainer, &kind, NULL, err));
+    if (kind == CS_FILE_DIR)
         CS_TRY(cs_io_fsync_dir(trainer, err));
     CS_TRY(cs_io_fsync_dir(s->temp, err));
     return cs_io_exchange(s->temp, s->final, err);

@@ -212,7 +212,8 @@ static cs_status check_output(const char *output, cs_error *err)
 {
     char **names;
     size_t n;
-    cs_file_kind kind = cs_io_kind(output, NULL);
+    cs_file_kind kind;
+    CS_TRY(cs_io_stat(output, &kind, NULL, err));
     if (kind == CS_FILE_NONE)
         return CS_OK;
     if (kind != CS_FILE_DIR)

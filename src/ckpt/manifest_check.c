@@ -59,8 +59,10 @@ static cs_status check_size(const cs_manifest_file *f, const char *dir, cs_error
 {
     char path[PATH_MAX], what[96];
     int64_t size = 0;
+    cs_file_kind kind;
     CS_TRY(cs_hf_path(path, sizeof path, dir, f->name, err));
-    if (cs_io_kind(path, &size) != CS_FILE_REGULAR)
+    CS_TRY(cs_io_stat(path, &kind, &size, err));
+    if (kind != CS_FILE_REGULAR)
         return cs_fail(err, CS_E_CKPT, "%s: missing, but the manifest lists it; use another checkpoint", path);
     if ((size_t)size == f->bytes)
         return CS_OK;
@@ -74,8 +76,10 @@ static cs_status check_extra(const cs_manifest *m, const char *dir, const char *
     char path[PATH_MAX], **names = NULL, full[300];
     size_t n = 0;
     cs_status s = CS_OK;
+    cs_file_kind kind;
     CS_TRY(cs_hf_path(path, sizeof path, dir, sub, err));
-    if (cs_io_kind(path, NULL) != CS_FILE_DIR)
+    CS_TRY(cs_io_stat(path, &kind, NULL, err));
+    if (kind != CS_FILE_DIR)
         return CS_OK;
     CS_TRY(cs_io_list(path, &names, &n, err));
     for (size_t i = 0; s == CS_OK && i < n; i++) {

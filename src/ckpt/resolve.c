@@ -44,13 +44,14 @@ static cs_status list_checkpoints(const char *run_dir, found **out, size_t *n_ou
 {
     char **names, path[PATH_MAX];
     size_t n, used = 0;
+    cs_file_kind kind;
     CS_TRY(cs_io_list(run_dir, &names, &n, err));
     found *list = cs_calloc(n + 1, sizeof *list);
     cs_status s = list ? CS_OK : cs_fail_nomem(err, n * sizeof *list, run_dir);
     for (size_t i = 0; s == CS_OK && i < n; i++) {
         if (!cs_ckpt_is_name(names[i], &list[used].iteration) || cs_hf_path(path, sizeof path, run_dir, names[i], NULL) != CS_OK ||
-            cs_io_kind(path, NULL) != CS_FILE_DIR)
-            continue;
+            (cs_io_stat(path, &kind, NULL, NULL) == CS_OK && kind != CS_FILE_DIR))
+            continue; /* one that cannot be looked at stays in the list: checking it tells why */
         list[used].name = cs_strdup(names[i]);
         if (!list[used].name)
             s = cs_fail_nomem(err, strlen(names[i]), run_dir);

@@ -43,8 +43,10 @@ static cs_status has_shards(const char *dir, bool *found, cs_error *err)
 {
     char **names;
     size_t n;
+    cs_file_kind kind;
     *found = false;
-    if (cs_io_kind(dir, NULL) != CS_FILE_DIR)
+    CS_TRY(cs_io_stat(dir, &kind, NULL, err));
+    if (kind != CS_FILE_DIR)
         return CS_OK;
     CS_TRY(cs_io_list(dir, &names, &n, err));
     for (size_t i = 0; i < n; i++)

@@ -75,9 +75,12 @@ cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtyp
     }
     w->buffer = cs_malloc(BUFFER_BYTES);
     cs_status s = ok && w->buffer ? CS_OK : cs_fail_nomem(err, BUFFER_BYTES, "the buffer of an output file");
-    for (int i = BIN; i <= IDX && s == CS_OK; i++)
-        if (cs_io_kind(w->paths[i], NULL) == CS_FILE_DIR || cs_io_kind(w->paths[i], NULL) == CS_FILE_OTHER)
+    for (int i = 0; i < N_PATHS && s == CS_OK; i++) {
+        cs_file_kind kind;
+        s = cs_io_stat(w->paths[i], &kind, NULL, err);
+        if (s == CS_OK && i <= IDX && (kind == CS_FILE_DIR || kind == CS_FILE_OTHER))
             s = cs_fail(err, CS_E_IO, "%s: is not a regular file, cannot write there", w->paths[i]);
+    }
     if (s == CS_OK)
         s = make_folder(prefix, err);
     if (s == CS_OK)

@@ -46,9 +46,12 @@ static cs_status has_any_name(const char *run, bool *any, cs_error *err)
 static cs_status holds_checkpoint(const char *run, bool *holds, cs_error *err)
 {
     cs_error why = {0};
+    cs_file_kind kind = CS_FILE_NONE;
     char *dir;
     *holds = false;
-    if (!run || cs_io_kind(run, NULL) != CS_FILE_DIR)
+    if (run)
+        CS_TRY(cs_io_stat(run, &kind, NULL, err));
+    if (kind != CS_FILE_DIR)
         return CS_OK;
     CS_TRY(has_any_name(run, holds, err));
     cs_status s = *holds ? cs_ckpt_resolve(run, true, &dir, &why) : CS_OK;

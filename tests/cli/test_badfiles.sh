@@ -231,6 +231,24 @@ everywhere() { # everywhere CODES NAME PATTERN PATH: CODES of inspect, tokenize,
 everywhere "4 4 4 4" "a FIFO" 'fifo: is ' "$b/fifo"
 everywhere "4 4 4 4" "a device" '/dev/zero: is ' /dev/zero
 everywhere "4 4 4 4" "a symlink loop" 'loop1: ' "$b/loop1"
+# A thing that cannot be looked at is not an absent thing.
+loop='Too many levels of symbolic links'
+unseen() { # unseen NAME FILE COMMAND...: $b/u is the good run; FILE in it is replaced by a symlink to itself
+    local name=$1 file=$2
+    shift 2
+    rm -rf "$b/u" && cp -r "$TMP/run" "$b/u" && rm -rf "$b/u/$file" && ln -s "${file##*/}" "$b/u/$file"
+    refuse 4 "$name" "${file##*/}[^ ]*: cannot .*: $loop" "$@"
+}
+iter=$(basename "$ckpt")
+unseen "train: a tracker that cannot be read" latest_checkpointed_iteration.txt bash -c 'train "$@"' train --quiet --save "$TMP/out" --load "$b/u"
+unseen "train: trainer/ that cannot be read" "$iter/trainer" bash -c 'train "$@"' train --quiet --save "$TMP/out" --load "$b/u/$iter"
+unseen "verify: a MANIFEST that cannot be read" "$iter/MANIFEST" "$CSPEED" verify "$b/u/$iter"
+unseen "verify: a shard that cannot be read" "$iter/model.safetensors" "$CSPEED" verify "$b/u/$iter"
+unseen "convert: generation_config.json that cannot be read" "$iter/generation_config.json" "$CSPEED" convert --input "$b/u/$iter" --output "$TMP/out"
+unseen "preprocess: an index that cannot be looked at" p_text_document.idx "$CSPEED" preprocess --quiet --input "$data/ref_prompt.txt" --output-prefix "$b/u/p" \
+    --tokenizer-name-or-path "$tok"
+refuse 4 "train: a run folder that cannot be read" "loop1: cannot .*: $loop" bash -c 'train "$@"' train --quiet --save "$b/loop1"
+refuse 4 "convert: an output that cannot be looked at" "loop1: cannot .*: $loop" "$CSPEED" convert --input "$TMP/hf" --output "$b/loop1"
 everywhere "4 4 4 4" "a dangling symlink" 'dangling: ' "$b/dangling"
 everywhere "4 4 4 4" "a path of 5000 bytes" 'xxx' "$long"
 everywhere "4 4 4 4" "a name of 300 bytes" 'File name too long|no such file|path too long' "$b/$name"
