@@ -19,7 +19,7 @@
 #include "parallel/layout.h"
 #include "parallel/pipeline.h"
 
-enum { STEPS = 5, N_GRADS = 2, SEQ = 8, GLOBAL_BATCH = 16, MAX_RANKS = 8 };
+enum { STEPS = 5, N_GRADS = 2, SEQ = 8, GLOBAL_BATCH = 16, MAX_RANKS = 8, MOST_FAILURES = 8 };
 static const double bound = 1e-10;
 
 /* What a model can be made of; 8 layers so that 4 stages have 2 chunks each. */
@@ -95,7 +95,6 @@ typedef struct outcome {
 typedef struct job {
     const combo *c;
     outcome *out;
-    char failure[400]; /* of rank 0 */
 } job;
 
 /* A rank's side of a run. */
@@ -275,7 +274,7 @@ static outcome *run(const combo *c, int64_t n)
     out->n = n;
     for (int64_t i = 0; i < (N_GRADS + 1) * n; i++)
         out->value[i] = NAN;
-    job j = {c, out, ""};
+    job j = {c, out};
     assert_int_equal(cs_launch(l.world, rank_main, &j), 0);
     return out;
 }
@@ -410,11 +409,13 @@ static void test_layouts(void **state)
     (void)state;
     list_legal(list);
     int64_t n = soak || only ? n_legal : choose_sample(list, n_legal, 60);
+    if (getenv("CS_SANITIZED") && n > 16) /* those that bring most pairs */
+        n = 16;
     for (int k = 0; k < N_KINDS; k++) {
         const combo alone = {{k}};
         one[k] = run(&alone, elements_of(k, &table[k], &arena[k]));
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0, failed = 0; i < n && failed < MOST_FAILURES; i++) {
         char name[128];
         int k = list[i].at[KIND];
         describe(&list[i], name, sizeof name);
@@ -427,6 +428,7 @@ static void test_layouts(void **state)
         else if (soak)
             note_done(soak, name);
         bad += differ;
+        failed += differ > 0;
         cs_launch_unshare(many, outcome_bytes(one[k]->n));
     }
     print_message("%lld of %lld layouts\n", (long long)n, (long long)n_legal);
