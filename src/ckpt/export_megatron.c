@@ -242,12 +242,15 @@ static cs_status check_layout(const cs_exporter *x, cs_error *err)
         {s->n_heads % a->tp != 0, "--tensor-model-parallel-size must divide the attention heads, there are", s->n_heads},
         {s->n_kv_heads % a->tp != 0, "--tensor-model-parallel-size must divide the key and value heads, there are", s->n_kv_heads},
         {s->ffn % a->tp != 0, "--tensor-model-parallel-size must divide the feed-forward width, which is", s->ffn},
-        {!a->stage_layers && s->n_layers % (a->pp * a->vp) != 0, "pipeline size times virtual stages must divide the layers, there are", s->n_layers},
+        {!a->stage_layers && s->n_layers % (a->pp * a->vp) != 0,
+         "--pipeline-model-parallel-size times virtual stages must divide the layers, there are", s->n_layers},
         {a->stage_layers && (sum != s->n_layers || a->vp > 1), "--partition-layers must add up to the layers (without virtual stages), there are",
          s->n_layers},
-        {a->deepspeed && a->vp > 1, "DeepSpeed files have no virtual stages; asked for", a->vp},
-        {a->deepspeed && a->pp > 1 && !s->family->megatron->absolute, "DeepSpeed files of this family hold all layers; pipeline size", a->pp},
-        {a->merged_mlp && !s->family->megatron->merged_mlp, "--merge-mlp: the model has no gate to merge; layers", s->n_layers},
+        {a->deepspeed && a->vp > 1, "--deepspeed: these files have no virtual stages; asked for", a->vp},
+        {a->deepspeed && a->pp > 1 && !s->family->megatron->absolute,
+         "--deepspeed: these files hold all layers in this family, the pipeline size must be 1, not", a->pp},
+        {a->merged_mlp && !s->family->megatron->merged_mlp,
+         "--merge-mlp: leave it out, this family has no gate to merge with the up-projection of width", s->ffn},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].broken)

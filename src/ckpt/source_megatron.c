@@ -109,7 +109,7 @@ static bool parse_name(const char *name, int64_t *tp, int64_t *pp, bool *states)
 
 static cs_status add_shard(mg_source *m, const char *dir, const char *name, cs_error *err)
 {
-    char path[PATH_MAX], folder[PATH_MAX];
+    char path[PATH_MAX], folder[PATH_MAX], other[PATH_MAX];
     shard *s = &m->shard[m->n_shards];
     bool states;
     if (!parse_name(name, &s->tp, &s->pp, &states))
@@ -119,8 +119,9 @@ static cs_status add_shard(mg_source *m, const char *dir, const char *name, cs_e
     } else {
         CS_TRY(cs_hf_path(folder, sizeof folder, dir, name, err));
         CS_TRY(cs_hf_path(path, sizeof path, folder, "model_optim_rng.pt", err));
-        if (cs_io_kind(path, NULL) == CS_FILE_NONE)
-            CS_TRY(cs_hf_path(path, sizeof path, folder, "model_rng.pt", err));
+        CS_TRY(cs_hf_path(other, sizeof other, folder, "model_rng.pt", err));
+        if (cs_io_kind(path, NULL) == CS_FILE_NONE && cs_io_kind(other, NULL) != CS_FILE_NONE)
+            strcpy(path, other);
     }
     s->path = cs_strdup(path);
     m->n_shards += s->path != NULL;
@@ -283,8 +284,14 @@ static cs_status find_layout(const cs_source *src, mg_source *m, const char *dir
             return cs_fail(err, CS_E_FORMAT, "%s: its shards are of different kinds: %s and %s", dir, m->shard[0].path, m->shard[i].path);
     }
     m->tp = hints->tp > 0 ? hints->tp : two ? tp : with_embed;
-    if (m->tp <= 0 || m->n_shards % m->tp != 0 || (hints->pp > 0 && m->n_shards != m->tp * hints->pp))
-        return cs_fail(err, CS_E_FORMAT, "%s: %" PRId64 " shards do not make a layout of %" PRId64 " x %" PRId64, dir, m->n_shards, m->tp, hints->pp);
+    if (m->tp <= 0)
+        return cs_fail(err, CS_E_FORMAT, "%s: none of the %" PRId64 " shards holds \"%s\"; is one missing?", dir, m->n_shards, embed);
+    if (m->n_shards % m->tp != 0)
+        return cs_fail(err, CS_E_FORMAT, "%s: %" PRId64 " shards are no multiple of %" PRId64 " tensor ranks; is one missing?", dir, m->n_shards,
+                       m->tp);
+    if (hints->pp > 0 && m->n_shards != m->tp * hints->pp)
+        return cs_fail(err, CS_E_FORMAT, "%s: %" PRId64 " shards are not %" PRId64 " tensor ranks times %" PRId64 " pipeline ranks, as asked for",
+                       dir, m->n_shards, m->tp, hints->pp);
     m->pp = m->n_shards / m->tp;
     m->n_chunks = m->shard[0].n_chunks;
     for (int64_t i = 0; i < m->n_shards; i++)
@@ -343,8 +350,10 @@ static cs_status check_tensor(const cs_source *src, const mg_source *m, const sh
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is missing", s->path, name);
     cs_mg_shape(src, t, m->tp, m->padded_vocab, shape, &ndim);
     if (have->ndim != ndim || memcmp(have->shape, shape, (size_t)ndim * sizeof *shape) != 0)
-        return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" has shape %s, the model's config asks for %s", s->path, name,
-                       cs_st_shape_text(have->ndim, have->shape, got, sizeof got), cs_st_shape_text(ndim, shape, want, sizeof want));
+        return cs_fail(err, CS_E_FORMAT,
+                       "%s: tensor \"%s\" has shape %s, the model's config asks for %s on %" PRId64 " tensor ranks; is a shard missing?",
+                       s->path, name, cs_st_shape_text(have->ndim, have->shape, got, sizeof got), cs_st_shape_text(ndim, shape, want, sizeof want),
+                       m->tp);
     if (!cs_cast_can(have->dtype))
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" is %s; weights are F64, F32, BF16 or F16", s->path, name, cs_st_dtype_name(have->dtype));
     return CS_OK;

@@ -67,6 +67,22 @@ expect 0 "DeepSpeed's pipeline, BLOOM" "" "" convert --input "$TMP/hf-bloom" --o
 expect 0 "and back" "" "" convert --input "$TMP/ds" --output "$TMP/ds-back"
 result "DeepSpeed's pipeline: bit for bit" "$(same "$TMP/hf-bloom" "$TMP/ds-back")"
 
+# shards that lack one of them
+lacking() { # lacking CODE NAME PATTERN LAYOUT FILES
+    rm -rf "$TMP/l" && cp -r "$TMP/mg-llama-$4" "$TMP/l"
+    (cd "$TMP/l/release" && eval "rm -r $5")
+    expect "$1" "without $2" "" "^cspeed: error.*$3" convert --input "$TMP/l" --output "$TMP/l-out"
+}
+lacking 3 "one rank" 'l/release: 3 shards are no multiple of 2 tensor ranks; is one missing' 2x2 mp_rank_01_001
+lacking 3 "a tensor rank" 'config asks for .* on 1 tensor ranks; is a shard missing' 2x1 'mp_rank_01*'
+lacking 3 "a stage" 'the shards hold 6 layers, the model has 12' 2x2 'mp_rank_0?_001'
+lacking 4 "a file" 'mp_rank_00_001/model_optim_rng.pt: cannot open' 1x2 'mp_rank_00_001/*.pt'
+expect 3 "a layout that the shards have not" "" "4 shards are not 2 tensor ranks times 3 pipeline ranks" \
+    convert --input "$TMP/mg-llama-2x2" --output "$TMP/l-out" --src-pipeline-model-parallel-size 3
+expect 2 "layouts that cannot be" "" "--merge-mlp: leave it out" convert --input "$TMP/hf-bloom" --output "$TMP/l-out" --to megatron --merge-mlp
+expect 2 "DeepSpeed's files with stages" "" "--deepspeed: .* the pipeline size must be 1, not 2" \
+    convert --input "$TMP/hf-llama" --output "$TMP/l-out" --deepspeed --pipeline-model-parallel-size 2
+
 # GGUF
 expect 0 "to GGUF" "" "" convert --input "$here/data/stories260K.bin" --output "$TMP/s.gguf" --to gguf --tokenizer "$here/data/tok512.bin"
 expect 0 "from GGUF" "" "" convert --input "$TMP/s.gguf" --output "$TMP/s-back"
