@@ -147,8 +147,11 @@ static cs_status put_tokenizer(gguf_writer *g, cs_error *err)
     const char *path = g->args->tokenizer ? g->args->tokenizer : g->src->tokenizer_file ? g->src->tokenizer_file : g->src->dir;
     cs_tokenizer *tok = NULL;
     cs_ggml_vocab v;
-    if (!path)
-        return cs_fail(err, CS_E_USAGE, "a GGUF file needs a tokenizer; name one with --tokenizer");
+    bool present = path != NULL;
+    if (path && path == g->src->dir)
+        CS_TRY(cs_tokenizer_present(path, &present, err));
+    if (!present)
+        return cs_fail(err, CS_E_USAGE, "a GGUF file needs a tokenizer, and the input has none; name one with --tokenizer");
     CS_TRY(cs_tokenizer_create(path, &tok, err));
     cs_status s = cs_ggml_vocab_init(&v, tok, g->src->spec.vocab_size, err);
     if (s == CS_OK && v.n != g->src->spec.vocab_size)

@@ -113,7 +113,8 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
     if (s == CS_E_NOMEM)
         return cs_fail_nomem(err, dir_size, "checking a checkpoint");
     if (first.status == CS_OK)
-        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no shards mp_rank_* and no checkpoint iter_* in it", run_dir);
+        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no mp_rank_* and no iter_* in it",
+                       run_dir);
     if (err)
         *err = first;
     return first.status;

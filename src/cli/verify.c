@@ -86,7 +86,8 @@ static cs_status verify_run(const char *run_dir, tally *t, cs_error *err)
     }
     cs_io_list_free(names, n);
     if (s == CS_OK && t->checkpoints == 0)
-        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no shards mp_rank_* and no checkpoint iter_* in it", run_dir);
+        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no mp_rank_* and no iter_* in it",
+                       run_dir);
     return s;
 }
 

@@ -112,6 +112,8 @@ LC_ALL=C sed 's/\(tokenizer.ggml.model.\{12\}\)llama/\1klama/' "$TMP/s.gguf" >"$
 expect 0 "an unknown kind of vocabulary" "" 'no tokenizer is written: .*k.gguf: .*"klama" is not supported, only llama, t5 and gpt2; name one with --tokenizer' \
     convert --input "$TMP/k.gguf" --output "$TMP/k-hf"
 result "one line, and the weights" "$([ "$(wc -l <"$TMP/stderr")" = 1 ] || cat "$TMP/stderr"; same "$TMP/s-hf" "$TMP/k-hf")"
+expect 2 "GGUF without a tokenizer" "" "needs a tokenizer, and the input has none; name one with --tokenizer" \
+    convert --input "$TMP/hf-llama" --output "$TMP/n.gguf" --to gguf
 expect 3 "named, it is an error" "" "klama" convert --input "$TMP/s.gguf" --output "$TMP/k2" --tokenizer "$TMP/k.gguf"
 expect 0 "8 bits" "" "" convert --input "$TMP/s-hf" --output "$TMP/q.gguf" --to gguf --dtype q8_0 --tokenizer "$here/data/tok512.bin"
 expect 0 "from 8 bits" "" "" convert --input "$TMP/q.gguf" --output "$TMP/q-back" --dtype f32
