@@ -256,14 +256,27 @@ size_t cs_hf_n_tensors(const cs_hf *hf)
     return n;
 }
 
+/* A tensor that a PyTorch file would have made by a call outside the table is told apart from one that is not there. */
+static cs_status fail_missing(const cs_hf *hf, const char *name, cs_error *err)
+{
+    for (size_t i = 0; i < hf->n_shards; i++) {
+        const cs_pickle *p = &hf->shard[i].torch.pickle;
+        cs_pk_value v;
+        const cs_pk_global *g = hf->shard[i].is_torch && cs_pickle_get(p, p->root, name, &v) ? cs_pickle_global(p, v) : NULL;
+        if (g)
+            return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" would be made by calling %.*s.%.*s, which is never done; save plain tensors",
+                           hf->shard[i].path, name, (int)g->module_len, g->module, (int)g->name_len, g->name);
+    }
+    return cs_fail(err, CS_E_FORMAT, "%s%s: tensor \"%s\" is missing", hf->shard[0].path, hf->n_shards > 1 ? " and the other shards" : "", name);
+}
+
 static cs_status check_view(const cs_hf *hf, const cs_param_view *v, cs_error *err)
 {
     const cs_hf_shard *where = NULL;
     const cs_st_tensor *t = cs_hf_find(hf, v->name, &where);
     char want[64], got[128];
     if (!t)
-        return cs_fail(err, CS_E_FORMAT, "%s%s: tensor \"%s\" is missing", hf->shard[0].path, hf->n_shards > 1 ? " and the other shards" : "",
-                       v->name);
+        return fail_missing(hf, v->name, err);
     if (t->ndim != v->ndim || memcmp(t->shape, v->shape, (size_t)v->ndim * sizeof *v->shape) != 0)
         return cs_fail(err, CS_E_FORMAT, "%s: tensor \"%s\" has shape %s, config.json asks for %s", where->path, v->name,
                        cs_st_shape_text(t->ndim, t->shape, got, sizeof got), cs_st_shape_text(v->ndim, v->shape, want, sizeof want));

@@ -129,6 +129,8 @@ damage 3 "config.json with 2^70 layers" 'config.json:[0-9]+:[0-9]+: expected an 
     'sed -i "s/\"num_hidden_layers\": [0-9]*/\"num_hidden_layers\": 1180591620717411303424/" config.json'
 damage 4 "config.json missing" 'config.json: cannot open' 'rm config.json'
 damage 3 "weights cut off" 'm/model.safetensors: byte [0-9]+: .* only 100136 follow' 'truncate -s 105000 model.safetensors'
+damage 3 "a tensor that is a call" 'pytorch_model.bin: tensor "model.embed_tokens.weight" would be made by calling posix.system, which is never done' \
+    'rm model.safetensors && cp "$data/torch/call.pt" pytorch_model.bin'
 damage 4 "shard missing" 'm/model-00002-of-.*: cannot open' 'rm model-00002-of-*' shards
 damage 3 "shard outside of the folder" 'expected a plain file name .* found "../x.safetensors"' \
     'sed -i "0,/model-00001-of-0*[0-9].safetensors/s//..\/x.safetensors/" *.index.json' shards
