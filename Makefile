@@ -120,11 +120,14 @@ bench: all
 	$(BUILD)/cspeed bench
 
 # Long runs: every fuzz target for FUZZ_SECONDS (default 10 minutes each), which are entered in docs/testing.md, then all checks, and
-# among them (SOAK) every single call that can fail in tests/fail; a model of LLaMA 7B's size where there is room.
-soak: all
+# among them (SOAK) every single call that can fail in tests/fail; all layouts of parallel training (those done before are passed over) and mutations of
+# the parallel code that they must see; a model of LLaMA 7B's size where there is room.
+soak: all tests
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_KEEP=1 ./check.sh fuzz
 	scripts/fuzz_ledger.sh build/check/fuzz
 	SOAK=1 ./check.sh
+	CS_SOAK=$(BUILD)/layouts.done OMP_WAIT_POLICY=passive $(BUILD)/tests/parallel/test_layouts
+	scripts/mutate.sh $(BUILD)/mutate
 	CSPEED=$(BUILD)/cspeed scripts/soak_big.sh
 
 install: all

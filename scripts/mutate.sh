@@ -66,7 +66,7 @@ mutate norm-of-one-tensor-rank src/parallel/dp.c 'cs_comm_allreduce_sum(dp->mesh
 mutate gradients-not-reduced src/parallel/dp.c 'cs_comm_allreduce_sum_begin(dp->group, grad, p->hi - p->lo, t->prec.acc, &dp->under_way[g]);' ';'
 mutate others-gradients-kept src/parallel/dp.c 'drop_others(dp, g, dp->grad, dp->table->prec.acc);' ';'
 mutate weights-not-spread src/parallel/dp.c 'for (int64_t g = 0; dp->policy.shard_optim && !dp->policy.shard_param' 'for (int64_t g = 1; dp->policy.shard_optim && !dp->policy.shard_param'
-mutate reduction-too-early src/parallel/dp.c 'bool here = (l >= layers.lo && l < layers.hi)' 'bool here = (l >= layers.lo - 1 && l < layers.hi)'
+mutate reduction-too-early src/parallel/dp.c 'bool here = (l >= layers.lo && l < layers.hi)' 'bool here = (l >= 0 && l < layers.hi)'
 mutate moments-of-another-part src/parallel/dp.c '*m = cs_flat_at(dp->m, acc, own.at)' '*m = cs_flat_at(dp->m, acc, own.at / 2)'
 echo "$seen mutations seen, $missed not"
 [ "$missed" = 0 ]
