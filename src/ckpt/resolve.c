@@ -112,9 +112,12 @@ static cs_status resolve_run(const char *run_dir, bool fallback, char *dir, size
         return CS_OK;
     if (s == CS_E_NOMEM)
         return cs_fail_nomem(err, dir_size, "checking a checkpoint");
-    if (first.status == CS_OK)
-        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no mp_rank_* and no iter_* in it",
-                       run_dir);
+    if (first.status == CS_OK) {
+        bool tracked = cs_hf_path(dir, dir_size, run_dir, "latest_checkpointed_iteration.txt", NULL) == CS_OK &&
+                       cs_io_kind(dir, NULL) != CS_FILE_NONE;
+        return cs_fail(err, CS_E_IO, "%s: no model.safetensors, pytorch_model.bin or index of one, no mp_rank_* and no iter_* in it%s", run_dir,
+                       tracked ? ", nor the folder that its latest_checkpointed_iteration.txt names" : "");
+    }
     if (err)
         *err = first;
     return first.status;

@@ -77,6 +77,8 @@ lacking 3 "one rank" 'l/release: 3 shards are no multiple of 2 tensor ranks; is 
 lacking 3 "a tensor rank" 'config asks for .* on 1 tensor ranks; is a shard missing' 2x1 'mp_rank_01*'
 lacking 3 "a stage" 'the shards hold 6 layers, the model has 12' 2x2 'mp_rank_0?_001'
 lacking 4 "a file" 'mp_rank_00_001/model_optim_rng.pt: cannot open' 1x2 'mp_rank_00_001/*.pt'
+rm -rf "$TMP/l" && cp -r "$TMP/mg-llama-2x2" "$TMP/l" && echo 99 >"$TMP/l/latest_checkpointed_iteration.txt"
+expect 4 "a tracker that names no folder" "" "l: no .* nor the folder that its latest_checkpointed_iteration.txt names" convert --input "$TMP/l" --output "$TMP/l-out"
 expect 3 "a layout that the shards have not" "" "4 shards are not 2 tensor ranks times 3 pipeline ranks" \
     convert --input "$TMP/mg-llama-2x2" --output "$TMP/l-out" --src-pipeline-model-parallel-size 3
 expect 2 "layouts that cannot be" "" "--merge-mlp: leave it out" convert --input "$TMP/hf-bloom" --output "$TMP/l-out" --to megatron --merge-mlp
