@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static char assert_context[64];
+static _Atomic uint32_t *last_words_said; /* NULL = this process is alone */
 
 static void append_line(cs_error *err, const char *fmt, va_list args)
 {
@@ -90,6 +91,17 @@ void cs_error_print(const cs_error *err)
         line = end ? end + 1 : NULL;
     }
     fflush(stderr);
+}
+
+void cs_error_share_last_words(_Atomic uint32_t *said)
+{
+    last_words_said = said;
+}
+
+void cs_error_last_words(const cs_error *err)
+{
+    if (!last_words_said || !atomic_exchange(last_words_said, 1))
+        cs_error_print(err);
 }
 
 void cs_assert_context(const char *text)

@@ -4,6 +4,7 @@
 #ifndef CS_BASE_ERROR_H
 #define CS_BASE_ERROR_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +69,11 @@ const char *cs_status_name(cs_status status);
 
 /* Writes `cspeed: error[CODE]: message` to stderr, one line per line of err->msg. */
 void cs_error_print(const cs_error *err);
+
+/* Last words of a process that cannot go on: the line is printed unless another process that shares *said (the ranks of a run on one host) had some
+ * already. Not shared: always. */
+void cs_error_share_last_words(_Atomic uint32_t *said);
+void cs_error_last_words(const cs_error *err);
 
 /* Sets what CS_ASSERT prints in front of its line, for example "[tp 0 pp 1 dp 0]". Kept by copy. */
 void cs_assert_context(const char *text);

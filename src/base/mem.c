@@ -192,7 +192,7 @@ void *cs_mem_must(void *p, size_t bytes, const char *what)
     if (!p) {
         cs_error err = {0};
         cs_fail_nomem(&err, bytes, what);
-        cs_error_print(&err);
+        cs_error_last_words(&err);
         _exit(CS_E_NOMEM);
     }
     return p;

@@ -143,6 +143,7 @@ static _Noreturn void be_rank(crew *w, int rank, pid_t parent, const sigset_t *o
         _exit(CS_E_PEER);
     setpgid(0, w->group);
     cs_failpoint_set_rank(rank);
+    cs_error_share_last_words(&w->region->said);
     sigprocmask(SIG_SETMASK, old_mask, NULL);
     cs_comm *world = cs_shm_join(w->region, rank);
     if (!world) {
