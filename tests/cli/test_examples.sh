@@ -32,9 +32,12 @@ while read -r name _; do
     [ -n "$name" ] || continue
     LAYOUT='' expect 0 "$name: one rank" "" "" run "$name"
 done <<<"$refused"
+count=0
 for script in "$examples"/*/*.sh; do
     name=${script#"$examples/"}
     name=${name%.sh}
+    count=$((count + 1))
+    [ -z "${CS_SANITIZED:-}" ] || [ $((count % 5)) = 0 ] || continue # all of their ranks take minutes there
     [[ "$listed" == *" $name "* ]] || expect 0 "$name" "" "" run "$name"
 done
 
