@@ -87,8 +87,7 @@ static inline cs_status open_side(side *s, const combo *c, cs_comm *world, cs_er
     const cs_place place = cs_layout_place(l, s->mesh.coord[CS_AXIS_PP], s->mesh.coord[CS_AXIS_TP], s->chunk);
     const cs_model_options opt = {.kernels = {CS_F64, "auto", "own"}, .training = true, .n_pos = SEQ, .mesh = &s->mesh, .place = &place,
                                   .sequence_parallel = l->sequence_parallel, .sparse = l->zero >= 3,
-                                  .recompute_layers = l->recompute == CS_RECOMPUTE_UNIFORM ? INT64_MAX
-                                                      : l->recompute == CS_RECOMPUTE_BLOCK ? l->recompute_layers : 0,
+                                  .recompute_layers = cs_layout_again(l, s->mesh.coord[CS_AXIS_PP]),
                                   .recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1};
     CS_TRY(cs_model_create(&s->spec, &opt, &s->m, err));
     const cs_dp_policy policy = {.shard_optim = l->zero >= 1, .shard_grad = l->zero >= 2, .shard_param = l->zero >= 3,

@@ -186,8 +186,7 @@ cs_status cs_agree(cs_comm *c, cs_status status, cs_error *err)
     if (first == c->rank) {
         if (e->msg[0] == '\0')
             cs_fail(e, status, "failed without a message");
-        if (strncmp(e->msg, "rank ", 5) != 0) /* else a smaller group agreed on it before */
-            cs_error_prefix(e, "rank %d", first);
+        cs_error_prefix(e, "rank %d", first);
     }
     cs_comm_broadcast(c, e->msg, sizeof e->msg, first);
     e->status = (cs_status)worst[0];

@@ -125,17 +125,17 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
 
 cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_model **out, cs_error *err)
 {
-    cs_comm *dp = opt->mesh ? opt->mesh->group[CS_AXIS_DP] : cs_comm_self();
+    cs_comm *world = opt->mesh ? opt->mesh->world : cs_comm_self();
     cs_model *m = cs_calloc(1, sizeof *m);
     *out = NULL;
-    CS_TRY(cs_agree(dp, m ? CS_OK : cs_fail_nomem(err, sizeof *m, "the model"), err));
+    CS_TRY(cs_agree(world, m ? CS_OK : cs_fail_nomem(err, sizeof *m, "the model"), err));
     m->spec = *spec;
     m->prec = cs_precision_of(opt->kernels.store);
     cs_arena_init(&m->perm, "model tables");
     cs_arena_init(&m->scratch, "temporary activations");
-    cs_status status = cs_agree(dp, plan(m, opt, err), err);
+    cs_status status = cs_agree(world, plan(m, opt, err), err);
     if (status == CS_OK)
-        status = build(m, opt, err);
+        status = cs_agree(world, build(m, opt, err), err);
     if (status != CS_OK) {
         cs_model_destroy(m);
         return status;

@@ -65,7 +65,7 @@ typedef struct cs_model {
 } cs_model;
 
 /* Allocates everything; weights are zero until cs_param_table_fill or a load. CS_E_USAGE (kernels), CS_E_NOMEM.
- * Collective over the DP group of opt->mesh. Destroy with cs_model_destroy. */
+ * Collective over the world of opt->mesh, the same status on all its ranks. Destroy with cs_model_destroy. */
 cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_model **out, cs_error *err);
 /* From now on there are forward passes only and the weights stay as they are: matrices whose products work on packed copies get these one by one,
  * and what they were made from is given back; the table's store no longer holds them. */

@@ -163,7 +163,7 @@ cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels
         s = cs_fail_nomem(err, acc_bytes(dp, table->n_elements), "gradients");
     if (s == CS_OK)
         s = allocate_state(dp, separate, err);
-    s = cs_agree(dp->group, s, err);
+    s = cs_agree(mesh->world, s, err);
     table->grad = dp->grad;
     if (separate) {
         table->master = dp->master;

@@ -46,7 +46,7 @@ typedef struct cs_dp {
 
 /* Allocates and sets table->grad and, where master weights are separate, table->master with its ranges; with shard_param also what the store is to
  * hold. table->store must be there (from cs_comm_alloc of the same group, spreading the weights needs no copy). Initialise or load the weights after
- * it. Collective over the mesh's data-parallel group; same status on all its ranks. CS_E_NOMEM, CS_E_USAGE, with
+ * it. Collective over the mesh's world; same status on all its ranks. CS_E_NOMEM, CS_E_USAGE, with
  * offload_dir CS_E_IO. */
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err);
 /* Collective over the data-parallel group. Clears table->grad and table->master. */

@@ -234,7 +234,7 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
     cs_comm_broadcast(t->world, choice, sizeof choice, 0);
     opt.kernels.isa = choice[0];
     opt.kernels.gemm = choice[1];
-    CS_TRY(cs_agree(t->world, cs_model_create(spec, &opt, &t->model, err), err));
+    CS_TRY(cs_model_create(spec, &opt, &t->model, err));
     t->identity.isa = isa_of(t->model, store);
     t->identity.gemm = t->model->gemm;
     t->peak_flops = measure_peak(t);
@@ -384,7 +384,7 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     CS_TRY(create_model(t, &spec, s, err));
     const cs_dp_policy policy = {.shard_optim = t->layout.zero >= 1, .shard_grad = t->layout.zero >= 2, .shard_param = t->layout.zero >= 3,
                                  .sequence_parallel = t->model->sequence_parallel, .offload_dir = t->cfg.offload_dir};
-    CS_TRY(cs_agree(t->world, cs_dp_init(&t->dp, &t->model->table, t->model->k, &t->mesh, policy, err), err));
+    CS_TRY(cs_dp_init(&t->dp, &t->model->table, t->model->k, &t->mesh, policy, err));
     t->has_dp = true;
     cs_model_bind_grad(t->model, t->model->table.grad);
     t->model->hooks = cs_dp_hooks(&t->dp);
