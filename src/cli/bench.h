@@ -12,11 +12,19 @@ typedef struct cs_bench_config {
     cs_strlist input;
 } cs_bench_config;
 
+/* Two forked ranks, by the size of the buffer: GB/s of payload; mib 0: not measured. */
+enum { CS_BENCH_RANK_SIZES = 4 };
+typedef struct cs_bench_rank_rates {
+    int64_t mib[CS_BENCH_RANK_SIZES];
+    double copy[CS_BENCH_RANK_SIZES];      /* both copy at once, each its own buffer */
+    double allreduce[CS_BENCH_RANK_SIZES]; /* f32 sum of one buffer */
+} cs_bench_rank_rates;
+
 /* Measured once, before everything else; 0 = not measured or not there. */
 typedef struct cs_bench_limits {
     double fma1, fma, dot1, dot;       /* GFLOP/s on 1 and on all threads */
     double read1, read, copy1, copy;   /* GB/s; copy counts bytes read and bytes written */
-    double rank_copy, allreduce;       /* GB/s of payload, 2 forked ranks: both copying at once, f32 sum of one buffer */
+    cs_bench_rank_rates ranks;
 } cs_bench_limits;
 
 typedef struct cs_bench {
@@ -35,9 +43,8 @@ void *cs_bench_array(cs_dtype t, int64_t n, uint64_t site);
 /* The limit that products of this type are measured against: GFLOP/s, its name in *of. */
 double cs_bench_peak(const cs_bench *b, cs_dtype t, const char **of);
 
-/* Two forked ranks, in GB/s of payload, best of `repeat`: both copying at once, f32 sum of one buffer; 0 and 0 under an MPI launcher. Call it before
- * anything starts a thread. */
-cs_status cs_bench_ranks(int64_t repeat, double *copy, double *allreduce, cs_error *err);
+/* The first n_sizes of 1, 16, 64, 256 MiB, best of `repeat` each; nothing is measured under an MPI launcher. Call it before anything starts a thread. */
+cs_status cs_bench_ranks(int64_t repeat, int n_sizes, cs_bench_rank_rates *out, cs_error *err);
 
 /* The sub-benches. Fallible: memory, kernel choice. */
 cs_status cs_bench_limits_run(cs_bench *b);

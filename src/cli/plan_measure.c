@@ -133,12 +133,13 @@ static cs_status measure_memory(int threads, double *gbs, cs_error *err)
 
 cs_status cs_plan_measure(const cs_memory_request *q, int64_t ranks_per_host, cs_machine *out, cs_error *err)
 {
-    double copy;
+    cs_bench_rank_rates ranks;
     int before = omp_get_max_threads();
     *out = (cs_machine){.ranks_per_host = ranks_per_host, .net_gbs = net_gbs, .net_latency_s = net_latency_s, .net_overlap = 1,
                         .host_latency_s = 1e-6};
     snprintf(out->name, sizeof out->name, "this machine (%s), %d threads a rank", cs_kernels_cpu_isa(), q->threads);
-    CS_TRY(cs_bench_ranks(2, &copy, &out->host_gbs, err));
+    CS_TRY(cs_bench_ranks(2, 3, &ranks, err));
+    out->host_gbs = ranks.allreduce[2];
     omp_set_num_threads(q->threads);
     cs_status status = measure_products(q, &out->gflops, err);
     if (status == CS_OK)
