@@ -105,7 +105,7 @@ static void own_sum(cs_mpi *c, work *w)
     void *to = w->kind == CS_XFER_SUM ? w->out + at : w->out;
     for (int r = 0; r < c->base.size; r++)
         w->from[r] = r == c->base.rank ? w->in + at : staged(c, w, r);
-    cs_sum_ordered(&to, 1, w->from, c->base.size, w->start[c->base.rank + 1] - w->start[c->base.rank], w->t, false);
+    cs_sum_ordered(&to, 1, w->from, c->base.size, w->start[c->base.rank + 1] - w->start[c->base.rank], w->t, 0);
     w->stage->held = false;
 }
 
@@ -119,14 +119,15 @@ static void do_direct(cs_mpi *c, work *w)
         w->to[r] = (char *)w->to[r] + at;
     }
     void *out = w->out;
+    size_t whole = (size_t)w->start[c->base.size] * cs_dtype_size(w->t);
     if (w->kind == CS_XFER_SUM)
-        cs_sum_ordered(w->to, c->base.size, w->from, c->base.size, n, w->t, true);
+        cs_sum_ordered(w->to, c->base.size, w->from, c->base.size, n, w->t, whole * (size_t)c->base.size);
     else if (w->kind == CS_XFER_SCATTER)
-        cs_sum_ordered(&out, 1, w->from, c->base.size, n, w->t, true);
+        cs_sum_ordered(&out, 1, w->from, c->base.size, n, w->t, whole);
     else
         for (int r = 0; r < c->base.size; r++)
             if (r != c->base.rank)
-                cs_copy_stream(w->to[r], w->out + at, (size_t)part_bytes(w, c->base.rank));
+                cs_copy_shared(w->to[r], w->out + at, (size_t)part_bytes(w, c->base.rank), whole * (size_t)c->base.size);
     atomic_thread_fence(memory_order_seq_cst);
     w->phase = PHASE_TOKENS;
     to_all(c, w);

@@ -124,7 +124,7 @@ static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
     if (find_shared(c, in, start_of(counts, comm->size) * width)) {
         for (int r = 0; r < comm->size; r++)
             c->in[r] = (char *)c->out[r] + lo;
-        cs_sum_ordered(&out, 1, c->in, comm->size, counts[comm->rank], t, true);
+        cs_sum_ordered(&out, 1, c->in, comm->size, counts[comm->rank], t, (size_t)(start_of(counts, comm->size) * width));
         shared_barrier(c);
         return;
     }
@@ -149,7 +149,7 @@ static void mpi_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
         cs_mpi_wait_all(c, n, c->request);
         void *to = (char *)out + k * CHUNK_BYTES;
         if (part(mine, k) > 0)
-            cs_sum_ordered(&to, 1, c->in, comm->size, part(mine, k) / width, t, false);
+            cs_sum_ordered(&to, 1, c->in, comm->size, part(mine, k) / width, t, 0);
     }
 }
 
@@ -160,7 +160,7 @@ static void mpi_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
     if (find_shared(c, buf, start_of(counts, comm->size) * width)) {
         for (int r = 0; r < comm->size; r++)
             if (r != comm->rank)
-                cs_copy_stream((char *)c->out[r] + lo, (char *)buf + lo, (size_t)mine);
+                cs_copy_shared((char *)c->out[r] + lo, (char *)buf + lo, (size_t)mine, (size_t)(start_of(counts, comm->size) * width * comm->size));
         shared_barrier(c);
         return;
     }
@@ -190,7 +190,7 @@ static void mpi_allreduce_sum(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
             c->out[r] = (char *)c->out[r] + (size_t)lo * width;
             c->in[r] = c->out[r];
         }
-        cs_sum_ordered(c->out, comm->size, c->in, comm->size, hi - lo, t, true);
+        cs_sum_ordered(c->out, comm->size, c->in, comm->size, hi - lo, t, (size_t)n * width * (size_t)comm->size);
         shared_barrier(c);
         return;
     }

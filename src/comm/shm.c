@@ -89,7 +89,7 @@ static void sum_in_place(cs_shm *c, const cs_shm_post *post, int64_t n, cs_dtype
         c->out[r] = (char *)post[r].ptr + (size_t)lo * cs_dtype_size(t);
         c->in[r] = c->out[r];
     }
-    cs_sum_ordered(c->out, size, c->in, size, hi - lo, t, true);
+    cs_sum_ordered(c->out, size, c->in, size, hi - lo, t, (size_t)n * cs_dtype_size(t) * (size_t)size);
     meet(c, OP_SUM, NULL, 0, 0);
 }
 
@@ -110,7 +110,7 @@ static void shm_allreduce_sum(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
         memcpy(next_stage(c), part, len);
         meet(c, OP_SUM, NULL, (int64_t)len, t);
         take_stages(c);
-        cs_sum_ordered(&part, 1, c->in, comm->size, (int64_t)(len / width), t, false);
+        cs_sum_ordered(&part, 1, c->in, comm->size, (int64_t)(len / width), t, 0);
     }
 }
 
@@ -147,7 +147,7 @@ static void shm_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
         if (shared(c, post, bytes)) {
             for (int r = 0; r < comm->size; r++)
                 c->in[r] = (const char *)post[r].ptr + lo;
-            cs_sum_ordered(&out, 1, c->in, comm->size, counts[comm->rank], t, true);
+            cs_sum_ordered(&out, 1, c->in, comm->size, counts[comm->rank], t, bytes);
             meet(c, OP_REDUCE_SCATTER, NULL, 0, 0); /* nobody's input may change before all have read it */
             return;
         }
@@ -162,7 +162,7 @@ static void shm_reduce_scatter(cs_comm *comm, const void *in, void *out, const i
         for (int r = 0; r < comm->size; r++)
             c->in[r] = cs_shm_stage(c, c->turn, r) + (from - at);
         void *part = (char *)out + (from - lo);
-        cs_sum_ordered(&part, 1, c->in, comm->size, (int64_t)((to - from) / width), t, false);
+        cs_sum_ordered(&part, 1, c->in, comm->size, (int64_t)((to - from) / width), t, 0);
     }
 }
 
@@ -176,7 +176,7 @@ static void shm_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
             size_t at = (size_t)start_of(counts, comm->rank) * width;
             for (int r = 0; r < comm->size; r++)
                 if (r != comm->rank)
-                    cs_copy_stream((char *)post[r].ptr + at, (char *)buf + at, (size_t)counts[comm->rank] * width);
+                    cs_copy_shared((char *)post[r].ptr + at, (char *)buf + at, (size_t)counts[comm->rank] * width, bytes * (size_t)comm->size);
             meet(c, OP_ALLGATHER, NULL, 0, 0);
             return;
         }

@@ -132,7 +132,7 @@ static void do_piece(cs_shm *c, const work *w, int64_t k)
     const letter *mine = &w->from[c->base.rank];
     cs_dtype t = (cs_dtype)mine->t;
     int64_t step = piece_elements(t), lo = 0, n = 0;
-    size_t width = cs_dtype_size(t);
+    size_t width = cs_dtype_size(t), size = (size_t)c->base.size, all = (size_t)w->start[n_parts(c, mine)] * width;
     int part = 0;
     for (;; part++) {
         int64_t pieces = (w->start[part + 1] - w->start[part] + step - 1) / step;
@@ -147,14 +147,14 @@ static void do_piece(cs_shm *c, const work *w, int64_t k)
     if (mine->kind == CS_XFER_GATHER) {
         for (int r = 0; r < c->base.size; r++)
             if (r != part)
-                cs_copy_stream(w->from[r].out + (size_t)lo * width, c->in[part], (size_t)n * width);
+                cs_copy_shared(w->from[r].out + (size_t)lo * width, c->in[part], (size_t)n * width, all * size);
     } else if (mine->kind == CS_XFER_SCATTER) {
         void *out = w->from[part].out + (size_t)k * (size_t)step * width;
-        cs_sum_ordered(&out, 1, c->in, c->base.size, n, t, true);
+        cs_sum_ordered(&out, 1, c->in, c->base.size, n, t, all);
     } else {
         for (int r = 0; r < c->base.size; r++)
             c->out[r] = w->from[r].out + (size_t)lo * width;
-        cs_sum_ordered(c->out, c->base.size, c->in, c->base.size, n, t, true);
+        cs_sum_ordered(c->out, c->base.size, c->in, c->base.size, n, t, all * size);
     }
 }
 
