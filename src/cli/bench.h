@@ -43,7 +43,7 @@ void *cs_bench_array(cs_dtype t, int64_t n, uint64_t site);
 /* The limit that products of this type are measured against: GFLOP/s, its name in *of. */
 double cs_bench_peak(const cs_bench *b, cs_dtype t, const char **of);
 
-/* The first n_sizes of 1, 16, 64, 256 MiB, best of `repeat` each; nothing is measured under an MPI launcher. Call it before anything starts a thread. */
+/* The first n_sizes of 1, 16, 64, 256 MiB, best of `repeat` each; nothing under an MPI launcher. Call it before anything starts a thread. */
 cs_status cs_bench_ranks(int64_t repeat, int n_sizes, cs_bench_rank_rates *out, cs_error *err);
 
 /* The sub-benches. Fallible: memory, kernel choice. */
