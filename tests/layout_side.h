@@ -32,7 +32,7 @@ static const struct {
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 /* The dimensions of the matrix. A layout is an index of every one. */
-enum { KIND, TP, PP, VIRTUAL, DP, SP, ZERO, RECOMPUTE, SCHEDULE, N_DIMS };
+enum { KIND, TP, PP, VIRTUAL, DP, SP, ZERO, RECOMPUTE, SCHEDULE, RULE, N_DIMS };
 enum { PLAIN, AIAO, FIFO, SIZES }; /* SCHEDULE: 1F1B or interleaved, Fold3D, micro-batches of different sizes */
 static const int powers[] = {1, 2, 4};
 
@@ -43,8 +43,9 @@ typedef struct combo {
 static inline void describe(const combo *c, char *text, size_t n)
 {
     static const char *const recompute[] = {"kept", "block", "full", "full by 2"}, *const schedule[] = {"plain", "aiao", "fifo", "sizes"};
-    snprintf(text, n, "%s tp%d pp%d v%d dp%d sp%d zero%d %s %s", kinds[c->at[KIND]].name, powers[c->at[TP]], powers[c->at[PP]], c->at[VIRTUAL] + 1,
-             powers[c->at[DP]], c->at[SP], c->at[ZERO], recompute[c->at[RECOMPUTE]], schedule[c->at[SCHEDULE]]);
+    snprintf(text, n, "%s tp%d pp%d v%d dp%d sp%d zero%d %s %s%s", kinds[c->at[KIND]].name, powers[c->at[TP]], powers[c->at[PP]], c->at[VIRTUAL] + 1,
+             powers[c->at[DP]], c->at[SP], c->at[ZERO], recompute[c->at[RECOMPUTE]], schedule[c->at[SCHEDULE]],
+             c->at[RULE] == CS_UPDATE_MOMENTUM ? " sgd" : "");
 }
 
 static inline cs_layout layout_of(const combo *c)
@@ -64,6 +65,7 @@ static inline cs_layout layout_of(const combo *c)
 /* A rank's side of a run. */
 typedef struct side {
     cs_layout layout;
+    cs_optimizer_options optimizer;
     cs_spec spec;
     cs_mesh mesh;
     cs_layers chunk[8];
@@ -90,8 +92,10 @@ static inline cs_status open_side(side *s, const combo *c, cs_comm *world, cs_er
                                   .recompute_layers = cs_layout_again(l, s->mesh.coord[CS_AXIS_PP]),
                                   .recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1};
     CS_TRY(cs_model_create(&s->spec, &opt, &s->m, err));
+    s->optimizer = (cs_optimizer_options){.kind = c->at[RULE] == CS_UPDATE_MOMENTUM ? 2 : 0, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-5, .momentum = 0.8,
+                                          .weight_decay = 0.1, .clip_grad = 0.5};
     const cs_dp_policy policy = {.shard_optim = l->zero >= 1, .shard_grad = l->zero >= 2, .shard_param = l->zero >= 3,
-                                 .sequence_parallel = s->m->sequence_parallel};
+                                 .sequence_parallel = s->m->sequence_parallel, .rule = cs_optimizer_rule(&s->optimizer)};
     CS_TRY(cs_dp_init(&s->dp, &s->m->table, s->m->k, &s->mesh, policy, err));
     cs_model_bind_grad(s->m, s->m->table.grad);
     s->m->hooks = cs_dp_hooks(&s->dp);
@@ -166,8 +170,7 @@ static inline double run_step(side *s, int step, double *norm)
 /* The update of a step, clipped. */
 static inline void update(side *s, int step, double norm)
 {
-    const cs_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-5, .weight_decay = 0.1, .clip_grad = 0.5};
-    const cs_adamw h = cs_optimizer_step_args(&o, 1e-2, step + 1, cs_clip_scale(o.clip_grad, norm));
+    const cs_update h = cs_optimizer_step_args(&s->optimizer, 1e-2, step + 1, cs_clip_scale(s->optimizer.clip_grad, norm));
     cs_dp_step(&s->dp, &h);
 }
 

@@ -13,7 +13,8 @@
 typedef struct cs_opt_state {
     const cs_flat_range *range; /* [n_ranges] */
     int64_t n_ranges, n;        /* n: elements in all */
-    void *master, *m, *v;       /* A [n]; master NULL where the store is the master (f32, f64): then it is not written twice */
+    void *master, *m, *v;       /* A [n]; master NULL where the store is the master (f32, f64): then it is not written twice. m and v: AdamW's
+                                   moments (saved as exp_avg, exp_avg_sq); m alone: momentum (momentum_buffer); none: plain gradient descent */
     bool replicated;            /* every data-parallel rank holds the same */
 } cs_opt_state;
 
@@ -50,7 +51,7 @@ cs_status cs_ckpt_read_spec(const char *dir, cs_spec *spec, cs_error *err);
 cs_status cs_ckpt_load_weights(const char *dir, const cs_spec *spec, cs_param_table *table, bool verify, cs_error *err);
 /* Fills opt (its own range) from dir/trainer, after checking its files against MANIFEST, and returns state.json parsed. opt NULL: only state.json.
  * Master values that the file does not hold (saved where the store was the master) come from the weights; where opt->master is NULL, masters in
- * the file go to the table's store. CS_E_IO when there is no trainer/ (weights only), CS_E_CKPT otherwise. */
+ * the file go to the table's store. Moments must be those that were saved. CS_E_IO when there is no trainer/ (weights only), CS_E_CKPT otherwise. */
 cs_status cs_ckpt_load_trainer(const char *dir, cs_param_table *table, cs_opt_state *opt, json_t **state_create, cs_error *err);
 /* Checks every file of dir against its MANIFEST; names damaged file and tensor. No MANIFEST: CS_E_CKPT. */
 cs_status cs_ckpt_verify(const char *dir, cs_error *err);

@@ -174,14 +174,16 @@ static cs_status load_optim(optim_file *o, cs_error *err)
     cs_dtype type = o->table->prec.master;
     size_t bytes = (size_t)o->opt->n * cs_dtype_size(type);
     CS_TRY(cs_hf_init(&o->file, o->path, err));
-    memset(o->opt->m, 0, bytes); /* the gaps between tensors are zero */
-    memset(o->opt->v, 0, bytes);
-    if (o->opt->master)
-        memset(o->opt->master, 0, bytes);
+    void *const buffers[] = {o->opt->m, o->opt->v, o->opt->master};
+    for (int i = 0; i < 3; i++) /* the gaps between tensors are zero */
+        if (buffers[i])
+            memset(buffers[i], 0, bytes);
     for (int64_t i = 0; i < cs_param_n_views(o->table); i++) {
         cs_param_view v = cs_param_view_at(o->table, i);
-        CS_TRY(load_moment(o, &v, ".exp_avg", o->opt->m, err));
-        CS_TRY(load_moment(o, &v, ".exp_avg_sq", o->opt->v, err));
+        if (o->opt->m)
+            CS_TRY(load_moment(o, &v, o->opt->v ? ".exp_avg" : ".momentum_buffer", o->opt->m, err));
+        if (o->opt->v)
+            CS_TRY(load_moment(o, &v, ".exp_avg_sq", o->opt->v, err));
         CS_TRY(load_master(o, &v, err));
     }
     return CS_OK;
@@ -198,11 +200,12 @@ cs_status cs_ckpt_load_trainer(const char *dir, cs_param_table *table, cs_opt_st
     CS_TRY(check_scope(dir, CS_MANIFEST_TRAINER, err));
     if (cs_io_kind(state, NULL) == CS_FILE_NONE)
         return cs_fail(err, CS_E_IO, "%s: no such file; this checkpoint holds weights only, load it with --finetune", state);
-    if (opt && cs_io_kind(path, NULL) == CS_FILE_NONE)
+    bool present = cs_io_kind(path, NULL) != CS_FILE_NONE;
+    if (opt && (opt->m || opt->master) && !present)
         return cs_fail(err, CS_E_CKPT, "%s: missing; the checkpoint was saved without optimizer state, load it with --no-load-optim", path);
     cs_status s = cs_json_load(state, CS_LIMIT_CONFIG_BYTES, state_create, err);
     optim_file o = {.dir = dir, .path = path, .table = table, .opt = opt};
-    if (s == CS_OK && opt)
+    if (s == CS_OK && opt && present)
         s = load_optim(&o, err);
     if (s == CS_OK && opt && !opt->master)
         cs_param_touch(table);

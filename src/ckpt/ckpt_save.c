@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define DEFAULT_SHARD_BYTES ((size_t)5000000000)
-enum { N_KINDS = 3 };
-static const char *const kind_suffix[N_KINDS] = {".exp_avg", ".exp_avg_sq", ".master"};
+enum { N_KINDS = 4 };
+static const char *const kind_suffix[N_KINDS] = {".exp_avg", ".exp_avg_sq", ".master", ".momentum_buffer"};
 
 typedef struct saver {
     const cs_ckpt_save_args *a;
@@ -43,8 +43,9 @@ static cs_st_entry view_entry(const cs_param_view *v, const char *name, cs_dtype
 static cs_status plan_files(saver *s, cs_error *err)
 {
     const cs_param_table *t = s->a->table;
+    const cs_opt_state *o = s->a->opt;
+    const bool has[N_KINDS] = {o && o->v, o && o->v, o && o->master, o && o->m && !o->v};
     int64_t n = cs_param_n_views(t), n_optim = 0;
-    int kinds = s->a->opt && s->a->opt->master ? 3 : 2;
     cs_st_entry *model = cs_arena_calloc(&s->names, (size_t)n, sizeof *model);
     cs_st_entry *optim = cs_arena_calloc(&s->names, (size_t)n * N_KINDS, sizeof *optim);
     if (!model || !optim)
@@ -52,7 +53,9 @@ static cs_status plan_files(saver *s, cs_error *err)
     for (int64_t i = 0; i < n; i++) {
         cs_param_view v = cs_param_view_at(t, i);
         model[i] = view_entry(&v, v.name, t->prec.store, i * (1 + N_KINDS));
-        for (int k = 0; s->has_optim && k < kinds; k++) {
+        for (int k = 0; s->has_optim && k < N_KINDS; k++) {
+            if (!has[k])
+                continue;
             const char *name = cs_arena_printf(&s->names, "%s%s", v.name, kind_suffix[k]);
             if (!name)
                 return cs_fail_nomem(err, 256, "tensor names");
@@ -249,7 +252,7 @@ static cs_status write_data(saver *s, cs_error *err)
         CS_TRY(write_ranges(s, s->model.file[i].name, &s->model, &s->model.file[i], &weights, err));
     if (!s->has_optim)
         return CS_OK;
-    const flat_source state = {{NULL, o->m, o->v, o->master}, o->replicated ? &share : o->range, o->replicated ? 1 : o->n_ranges};
+    const flat_source state = {{NULL, o->m, o->v, o->master, o->m}, o->replicated ? &share : o->range, o->replicated ? 1 : o->n_ranges};
     return write_ranges(s, "trainer/optimizer.safetensors", &s->optim, &s->optim.file[0], &state, err);
 }
 
@@ -371,7 +374,8 @@ cs_status cs_ckpt_save(const cs_ckpt_save_args *args, const cs_mesh *mesh, cs_er
     saver *s = cs_calloc(1, sizeof *s);
     cs_status status = s ? CS_OK : cs_fail_nomem(err, sizeof *s, "saving a checkpoint");
     CS_TRY(cs_agree(c, status, err));
-    *s = (saver){.a = args, .mesh = mesh, .c = c, .rank = cs_comm_rank(c), .size = cs_comm_size(c), .has_optim = args->opt && !args->no_save_optim};
+    *s = (saver){.a = args, .mesh = mesh, .c = c, .rank = cs_comm_rank(c), .size = cs_comm_size(c)};
+    s->has_optim = args->opt && !args->no_save_optim && (args->opt->m || args->opt->master);
     cs_arena_init(&s->names, "checkpoint names");
     name_folders(s);
     status = run_phases(s, err);

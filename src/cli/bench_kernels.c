@@ -112,7 +112,7 @@ static double work_ce_grad(const bed *d)
 
 static void run_adamw(bed *d)
 {
-    cs_adamw h = {1e-4, 0.9, 0.95, 1e-8, 0.1, 10, 1.0};
+    cs_update h = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .step = 10, .grad_scale = 1};
     void *store = d->k->store == CS_F32 ? d->mem[0] : d->mem[4];
     d->k->adamw(d->T * d->V, d->mem[0], d->mem[1], d->mem[2], d->mem[3], &h, store);
 }

@@ -62,7 +62,7 @@ static double one_step(cs_model *m, cs_dp *dp, const cs_batch *batch, int64_t st
     cs_model_loss_backward(m, batch, 1.0 / batch->trained);
     cs_dp_reduce_grads(dp);
     double norm = cs_dp_grad_norm(dp, &finite);
-    const cs_adamw h = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .step = step,
+    const cs_update h = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .step = step,
                         .grad_scale = fmin(1, 1 / (norm + 1e-6))};
     cs_dp_step(dp, &h);
     return cs_clock_now() - start;

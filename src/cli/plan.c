@@ -171,6 +171,7 @@ static cs_status prepare(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     q->spec = &p->spec;
     q->table = &p->table;
     q->evaluates = c->train.eval_iters > 0;
+    q->rule = cs_optimizer_rule(&c->train.optimizer);
     int64_t threads = cli->common->threads > 0 ? cli->common->threads : cs_cli_cores() / c->train.nproc;
     q->threads = threads > 0 ? (int)threads : 1;
     for (int64_t i = 0; i < p->table.n_rows; i++)

@@ -187,8 +187,9 @@ double cs_cost_optimizer(const cs_memory_request *q, const cs_machine *m, int64_
     const cs_precision *p = &q->table->prec;
     double n = stage_parameters(q, stage), acc = (double)cs_dtype_size(p->acc), own = n / (l->zero >= 1 ? (double)l->dp : 1);
     double cleared = l->zero >= 2 ? own : n;
-    /* Clear; norm; gradient, master, two moments read, the last three written, and the weight in its own type. */
-    double bytes = cleared * acc + own * (8 * acc + (p->store == p->master ? 0 : (double)cs_dtype_size(p->store)));
+    /* Clear; norm; gradient, master and moments read, all but the gradient written, and the weight in its own type. */
+    double passes = 4 + 2 * cs_update_moments(q->rule);
+    double bytes = cleared * acc + own * (passes * acc + (p->store == p->master ? 0 : (double)cs_dtype_size(p->store)));
     return bytes / (m->memory_gbs * 1e9);
 }
 

@@ -135,18 +135,21 @@ static cs_status allocate_state(cs_dp *dp, bool separate, cs_error *err)
 {
     size_t bytes = acc_bytes(dp, dp->n_state);
     void *buffer[CS_OFFLOAD_BUFFERS] = {NULL};
-    int n = separate ? 3 : 2;
+    int moments = cs_update_moments(dp->policy.rule), n = moments + separate;
+    bool ok = true;
     const int *at = dp->mesh->coord;
     char name[64];
     snprintf(name, sizeof name, "tp%d-dp%d-pp%d", at[CS_AXIS_TP], at[CS_AXIS_DP], at[CS_AXIS_PP]);
-    if (dp->policy.offload_dir)
+    if (dp->policy.offload_dir && n > 0)
         CS_TRY(cs_offload_init(&dp->offload, dp->policy.offload_dir, name, bytes, n, buffer, err));
     for (int i = 0; i < n && !dp->policy.offload_dir; i++)
         buffer[i] = zeroed(bytes);
-    dp->m = buffer[0];
-    dp->v = buffer[1];
-    dp->master = buffer[2];
-    return dp->m && dp->v && (dp->master || !separate) ? CS_OK : cs_fail_nomem(err, (size_t)n * bytes, "optimizer state");
+    for (int i = 0; i < n; i++)
+        ok &= buffer[i] != NULL;
+    dp->m = moments > 0 ? buffer[0] : NULL;
+    dp->v = moments > 1 ? buffer[1] : NULL;
+    dp->master = separate ? buffer[moments] : NULL;
+    return ok ? CS_OK : cs_fail_nomem(err, (size_t)n * bytes, "optimizer state");
 }
 
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err)
@@ -207,8 +210,8 @@ void cs_dp_release(cs_dp *dp)
 
 void cs_dp_adopt_weights(cs_dp *dp)
 {
-    memset(dp->m, 0, acc_bytes(dp, dp->n_state));
-    memset(dp->v, 0, acc_bytes(dp, dp->n_state));
+    for (int i = 0; i < cs_update_moments(dp->policy.rule); i++)
+        memset(i == 0 ? dp->m : dp->v, 0, acc_bytes(dp, dp->n_state));
     cs_dp_zero_grads(dp);
 }
 
@@ -460,22 +463,25 @@ double cs_dp_grad_norm(cs_dp *dp, bool *finite)
 }
 
 /* Updates what this rank owns of parameter p. */
-static void update(cs_dp *dp, const cs_param *p, const cs_adamw *h)
+static void update(cs_dp *dp, const cs_param *p, const cs_update *h)
 {
     cs_dtype acc = dp->table->prec.acc;
     cs_flat_range own;
     if (p->n == 0 || !cs_flat_clip(dp->policy.shard_optim ? &dp->part[p->in_group] : &dp->whole, 1, p->offset, p->offset + p->n, &own))
         return;
-    cs_adamw args = *h;
+    cs_update args = *h;
     if (!p->decay)
         args.weight_decay = 0;
     void *store = cs_flat_at(dp->table->store, dp->table->prec.store, own.lo);
     void *value = dp->master ? cs_flat_at(dp->master, acc, own.at) : store;
-    void *m = cs_flat_at(dp->m, acc, own.at), *v = cs_flat_at(dp->v, acc, own.at);
-    dp->kernels->adamw(own.hi - own.lo, value, m, v, grad_at(dp, own.lo), &args, store);
+    void *m = dp->m ? cs_flat_at(dp->m, acc, own.at) : NULL;
+    if (dp->policy.rule == CS_UPDATE_ADAMW)
+        dp->kernels->adamw(own.hi - own.lo, value, m, cs_flat_at(dp->v, acc, own.at), grad_at(dp, own.lo), &args, store);
+    else
+        dp->kernels->sgd(own.hi - own.lo, value, m, grad_at(dp, own.lo), &args, store);
 }
 
-void cs_dp_step(cs_dp *dp, const cs_adamw *h)
+void cs_dp_step(cs_dp *dp, const cs_update *h)
 {
     const cs_param_table *t = dp->table;
     int size = cs_comm_size(dp->group);

@@ -1,4 +1,4 @@
-/* The data-parallel engine: owns gradients, master weights and Adam moments of a rank's parameter table, sums gradients over the ranks that hold the
+/* The data-parallel engine: owns gradients, master weights and moments of a rank's parameter table, sums gradients over the ranks that hold the
  * same parameters, updates, and spreads the new weights. What is split over the data-parallel group is policy, not code path: with shard_optim (ZeRO
  * stage 1; Rajbhandari et al. 2020) a rank keeps optimizer state for its own part of every group of the table only.
  * A group is cut by elements, ignoring parameter borders, at multiples of a unit that depends on the number of parameters alone: norm and weights
@@ -18,6 +18,7 @@ typedef struct cs_dp_policy {
     bool shard_grad;              /* ZeRO 2, with shard_optim: gradients of other parts go as soon as a layer's backward pass is over */
     bool shard_param;             /* ZeRO 3, with shard_grad: weights of other parts come when a layer is used and go afterwards */
     bool sequence_parallel;       /* gradients of what every tensor parallel rank holds are terms of a sum over them: each saw its rows only */
+    cs_update_rule rule;          /* of the updates, hence the moments there are */
     const char *offload_dir;      /* folder for mapped files that hold the optimizer state; NULL = memory. Borrowed during cs_dp_init */
 } cs_dp_policy;
 
@@ -35,7 +36,7 @@ typedef struct cs_dp {
     cs_flat_range whole;      /* all elements */
     int64_t n_part, n_state;  /* elements of all parts; whose optimizer state this rank holds: n_part or all */
     void *grad;               /* A [n_elements], shared between the ranks of a host */
-    void *master, *m, *v;     /* A [n_state]; master NULL where the store is the master */
+    void *master, *m, *v;     /* A [n_state]; master NULL where the store is the master, moments NULL that the rule does not have */
     cs_offload offload;       /* what they lie in */
     cs_xfer *under_way;       /* [n_groups] reductions that were begun */
     bool *begun;              /* [n_groups] */
@@ -77,8 +78,8 @@ void cs_dp_reduce_grads(cs_dp *dp);
 /* Global L2 norm of the reduced gradients of the whole model in f64, each parameter once; *finite is false if any is inf or NaN. Same bits on all
  * ranks. Collective over the mesh's three groups. */
 double cs_dp_grad_norm(cs_dp *dp, bool *finite);
-/* One AdamW update of all parameters (weight decay only where the parameter asks for it), then the new values on every rank.
+/* One update of all parameters by the policy's rule (weight decay only where the parameter asks for it), then the new values on every rank.
  * Collective over the data-parallel group. */
-void cs_dp_step(cs_dp *dp, const cs_adamw *h);
+void cs_dp_step(cs_dp *dp, const cs_update *h);
 
 #endif

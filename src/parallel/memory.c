@@ -130,7 +130,7 @@ static void add_parameters(const cs_memory_request *q, const sums *s, const cs_p
         return;
     }
     b[CS_MEMORY_GRADS] = cs_walk_mul(sharded && l->zero >= 2 ? part + s->largest : all, acc);
-    b[CS_MEMORY_MOMENTS] = cs_walk_mul(sharded && l->zero >= 1 ? part : all, 2 * acc);
+    b[CS_MEMORY_MOMENTS] = cs_walk_mul(sharded && l->zero >= 1 ? part : all, cs_update_moments(q->rule) * acc);
     b[CS_MEMORY_MASTER] = p->store == p->master ? 0 : cs_walk_mul(sharded && l->zero >= 1 ? part : all, master);
 }
 

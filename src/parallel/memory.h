@@ -34,6 +34,7 @@ typedef struct cs_memory_request {
     int threads;                 /* of a rank */
     cs_layout layout;            /* checked */
     const cs_schedule *schedule; /* of the layout; NULL for inference */
+    cs_update_rule rule;         /* of the optimizer */
     bool evaluates;              /* training with evaluations */
     /* layout.inference: the micro batch is the number of sequences */
     int64_t rows;                /* of one forward call */

@@ -43,11 +43,21 @@ typedef struct cs_attn_grad {
     void *work;          /* attn_work_bytes */
 } cs_attn_grad;
 
-typedef struct cs_adamw {
-    double lr, beta1, beta2, eps, weight_decay; /* decoupled: p -= lr*wd*p first; eps outside the square root */
-    int64_t step;                               /* from 1, for bias correction */
-    double grad_scale;                          /* gradients are multiplied by this first (clipping) */
-} cs_adamw;
+/* How parameters are updated. What an element of them keeps between the updates: two moments, one, nothing. */
+typedef enum cs_update_rule { CS_UPDATE_ADAMW, CS_UPDATE_MOMENTUM, CS_UPDATE_SGD } cs_update_rule;
+
+static inline int cs_update_moments(cs_update_rule rule)
+{
+    return CS_UPDATE_SGD - (int)rule;
+}
+
+typedef struct cs_update {
+    double lr, beta1, beta2, eps; /* AdamW; eps outside the square root */
+    double weight_decay;          /* AdamW: decoupled, p -= lr*wd*p first; else added to the gradient, g += wd*p */
+    int64_t step;                 /* AdamW: from 1, for bias correction */
+    double grad_scale;            /* gradients are multiplied by this first (clipping) */
+    double momentum;              /* CS_UPDATE_MOMENTUM */
+} cs_update;
 
 /* What the products with one weight hold besides their operands, in bytes. */
 typedef struct cs_gemm_bytes {
@@ -134,7 +144,9 @@ typedef struct cs_kernels {
     void (*from_acc)(int64_t n, const void *x, void *y);                  /* A -> S, round to nearest even */
     /* One fused pass of AdamW (Loshchilov & Hutter 2019) over master p, moments m, v, gradient g (all A); writes S copy to `store`
      * when store != NULL and store != p. */
-    void (*adamw)(int64_t n, void *p, void *m, void *v, const void *g, const cs_adamw *h, void *store);
+    void (*adamw)(int64_t n, void *p, void *m, void *v, const void *g, const cs_update *h, void *store);
+    /* The same for gradient descent: d = g + wd*p; with m != NULL d = m = momentum*m + d (torch's form, without dampening); p -= lr*d. */
+    void (*sgd)(int64_t n, void *p, void *m, const void *g, const cs_update *h, void *store);
 } cs_kernels;
 
 /* The complete reference table for a store type (f64, f32, bf16, f16). */

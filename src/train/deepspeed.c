@@ -34,6 +34,9 @@ static const row rows[] = {
     {"optimizer.params.adam_w_mode", BOOL, ""},
     {"optimizer.params.bias_correction", BOOL, ""},
     {"optimizer.params.amsgrad", BOOL, ""},
+    {"optimizer.params.momentum", NUMBER, ""},
+    {"optimizer.params.dampening", NUMBER, ""},
+    {"optimizer.params.nesterov", BOOL, ""},
     {"optimizer.params.torch_adam", BOOL, NULL},
     {"optimizer.params.fused", BOOL, NULL},
     {"optimizer.legacy_fusion", BOOL, NULL},
@@ -344,12 +347,25 @@ static void set_types(reader *r)
         impose(r, "initial-loss-scale", "65536", fp16->source); /* DeepSpeed's default */
 }
 
+static void set_sgd(reader *r, const setting *type)
+{
+    const setting *momentum = setting_of(r, "optimizer.params.momentum"), *dampening = setting_of(r, "optimizer.params.dampening"),
+                  *nesterov = setting_of(r, "optimizer.params.nesterov");
+    impose(r, "optimizer", "sgd", type->source);
+    impose(r, "sgd-momentum", momentum->text ? momentum->text : "0", momentum->text ? momentum->source : type->source);
+    refuse(r, dampening, dampening->number != 0, "0");
+    refuse(r, nesterov, nesterov->number != 0, "false");
+}
+
 static void set_optimizer(reader *r)
 {
     static const char *const adam[] = {"Adam", "AdamW", "adam", "adamw", "FusedAdam", "CPUAdam", NULL};
     const setting *type = setting_of(r, "optimizer.type"), *apart = setting_of(r, "optimizer.params.adam_w_mode"),
                   *corrected = setting_of(r, "optimizer.params.bias_correction"), *largest = setting_of(r, "optimizer.params.amsgrad");
-    refuse(r, type, type->text && !one_of(type->text, adam), "Adam, AdamW");
+    bool sgd = type->text && strcmp(type->text, "SGD") == 0;
+    refuse(r, type, type->text && !one_of(type->text, adam) && !sgd, "Adam, AdamW, SGD");
+    if (sgd)
+        set_sgd(r, type);
     if (type->text && one_of(type->text, adam) && r->cfg->optimizer.kind > 1)
         cs_fail_also(r->err, CS_E_USAGE, "%s contradicts --optimizer: the flag says \"sgd\", the file \"%s\"; give one of them", type->source,
                      type->text);

@@ -268,7 +268,12 @@ static cs_status restore(cs_trainer *t, const start_point *s, cs_error *err)
     CS_TRY(cs_train_state_from_json(s->state, s->dir, &t->state, &old, err));
     if (cs_train_dtype(&t->cfg) != CS_F16 || t->cfg.scaler.constant > 0 || !json_object_get(s->state, "loss_scaler"))
         t->state.scaler = fresh;
-    if (!t->cfg.no_load_optim) {
+    if (t->cfg.no_load_optim) {
+        t->state.updates = 0; /* moments that start from zero are corrected as such */
+    } else {
+        if (strcmp(old.optimizer, t->identity.optimizer) != 0)
+            return cs_fail(err, CS_E_USAGE, "%s: the optimizer was %s and is now %s, which keeps other state; use the same --optimizer (and "
+                           "--sgd-momentum), or start it afresh with --no-load-optim", s->dir, old.optimizer, t->identity.optimizer);
         cs_opt_state opt = cs_dp_opt_state(&t->dp);
         CS_TRY(cs_ckpt_load_trainer(s->dir, &t->model->table, &opt, &state, err));
         json_decref(state);
@@ -343,9 +348,14 @@ static void say_start(const cs_trainer *t, const start_point *s)
     cs_note("%d ranks (%s) x %lld threads, kernels %s; %s; steps %lld to %lld", cs_comm_size(t->world), cs_comm_backend(t->world),
             (long long)t->identity.threads, t->model->k->name, s->dir ? s->dir : "random weights", (long long)t->state.step + 1,
             (long long)t->total_iters);
-    cs_note("optimizer: lr %g to %g %s, weight decay %g, betas %g %g, eps %g, clip %g", t->schedule.lr, t->schedule.min_lr,
-            cs_lr_style_name(t->schedule.style), t->cfg.optimizer.weight_decay, t->cfg.optimizer.beta1, t->cfg.optimizer.beta2, t->cfg.optimizer.eps,
-            t->cfg.optimizer.clip_grad);
+    const cs_optimizer_options *o = &t->cfg.optimizer;
+    char own[80];
+    if (t->dp.policy.rule == CS_UPDATE_ADAMW)
+        snprintf(own, sizeof own, "betas %g %g, eps %g", o->beta1, o->beta2, o->eps);
+    else
+        snprintf(own, sizeof own, "momentum %g", o->momentum);
+    cs_note("optimizer: %s, lr %g to %g %s, weight decay %g, %s, clip %g", t->dp.policy.rule == CS_UPDATE_ADAMW ? "adam" : "sgd", t->schedule.lr,
+            t->schedule.min_lr, cs_lr_style_name(t->schedule.style), o->weight_decay, own, o->clip_grad);
     cs_layout_note(&t->layout);
 }
 
@@ -358,6 +368,7 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     t->identity.global_batch = t->cfg.global_batch;
     t->identity.micro_batch = t->cfg.micro_batch;
     t->identity.dist_optimizer = t->cfg.dist_optimizer;
+    t->identity.optimizer = cs_optimizer_rule_name(cs_optimizer_rule(&t->cfg.optimizer));
     t->total_iters = cs_train_total_iters(&t->cfg, &t->ramp);
     t->layout = cs_train_layout(&t->cfg, cs_comm_size(t->world));
     CS_TRY(cs_agree(t->world, cs_layout_check(&t->layout, NULL, err), err));
@@ -383,7 +394,8 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     t->identity.tokenizer_hash = t->tok ? cs_tokenizer_hash(t->tok) : 0;
     CS_TRY(create_model(t, &spec, s, err));
     const cs_dp_policy policy = {.shard_optim = t->layout.zero >= 1, .shard_grad = t->layout.zero >= 2, .shard_param = t->layout.zero >= 3,
-                                 .sequence_parallel = t->model->sequence_parallel, .offload_dir = t->cfg.offload_dir};
+                                 .sequence_parallel = t->model->sequence_parallel, .rule = cs_optimizer_rule(&t->cfg.optimizer),
+                                 .offload_dir = t->cfg.offload_dir};
     CS_TRY(cs_dp_init(&t->dp, &t->model->table, t->model->k, &t->mesh, policy, err));
     t->has_dp = true;
     cs_model_bind_grad(t->model, t->model->table.grad);

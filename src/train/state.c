@@ -60,6 +60,7 @@ cs_status cs_train_state_to_json(const cs_train_state *st, const cs_train_identi
     json_object_set_new(o, "dtype", json_string(id->dtype));
     json_object_set_new(o, "isa", json_string(id->isa));
     json_object_set_new(o, "gemm", json_string(id->gemm));
+    json_object_set_new(o, "optimizer", json_string(id->optimizer));
     json_object_set_new(o, "use_distributed_optimizer", json_boolean(id->dist_optimizer));
     put_hash(o, "data_hash", id->data_hash);
     put_hash(o, "tokenizer_hash", id->tokenizer_hash);
@@ -128,7 +129,7 @@ static cs_status get_scaler(const json_t *o, const char *name, cs_scaler *s, cs_
 cs_status cs_train_state_from_json(const json_t *o, const char *name, cs_train_state *st, cs_train_identity *id, cs_error *err)
 {
     *st = (cs_train_state){0};
-    *id = (cs_train_identity){.dtype = "", .isa = "auto", .gemm = "auto"};
+    *id = (cs_train_identity){.dtype = "", .isa = "auto", .gemm = "auto", .optimizer = "adam"}; /* the only one that older checkpoints know */
     CS_TRY(get_ints(o, state_rows, sizeof state_rows / sizeof *state_rows, name, st, err));
     CS_TRY(get_ints(o, identity_rows, sizeof identity_rows / sizeof *identity_rows, name, id, err));
     CS_TRY(cs_json_get_real(o, "loss_sum_since_row", name, &st->loss_sum, err));
@@ -136,6 +137,7 @@ cs_status cs_train_state_from_json(const json_t *o, const char *name, cs_train_s
     CS_TRY(cs_json_get_str(o, "dtype", name, &id->dtype, err));
     CS_TRY(cs_json_get_str(o, "isa", name, &id->isa, err));
     CS_TRY(cs_json_get_str(o, "gemm", name, &id->gemm, err));
+    CS_TRY(cs_json_get_str(o, "optimizer", name, &id->optimizer, err));
     CS_TRY(cs_json_get_bool(o, "use_distributed_optimizer", name, &id->dist_optimizer, err));
     CS_TRY(get_hash(o, "data_hash", name, &id->data_hash, err));
     CS_TRY(get_hash(o, "tokenizer_hash", name, &id->tokenizer_hash, err));

@@ -26,6 +26,7 @@ typedef struct cs_train_state {
 typedef struct cs_train_identity {
     int64_t seed, seq_length, global_batch, micro_batch, world, threads;
     const char *dtype, *isa, *gemm; /* kernel choices, replayed on resume */
+    const char *optimizer;          /* cs_optimizer_rule_name */
     uint64_t data_hash, tokenizer_hash;
     bool dist_optimizer;
     cs_lr_schedule schedule;

@@ -107,7 +107,7 @@ cs_status cs_trainer_step(cs_trainer *t, cs_step_result *out, cs_error *err)
     out->lr = cs_lr_at(&t->schedule, t->state.lr_samples);
     if (out->finite) {
         double scale = cs_clip_scale(t->cfg.optimizer.clip_grad, out->grad_norm) / out->loss_scale;
-        cs_adamw h = cs_optimizer_step_args(&t->cfg.optimizer, out->lr, ++t->state.updates, scale);
+        cs_update h = cs_optimizer_step_args(&t->cfg.optimizer, out->lr, ++t->state.updates, scale);
         cs_dp_step(&t->dp, &h);
         t->state.lr_samples += out->batch;
         t->state.bad_in_a_row = 0;

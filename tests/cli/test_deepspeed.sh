@@ -48,6 +48,10 @@ result "equals the flags" "$(same_bytes file flags; same_losses file flags)"
 expect 0 "the run's own configuration runs again" "" "" "$CSPEED" train --config file/config.json --save again --quiet
 result "and gives the same" "$(same_bytes file again)"
 expect 0 "--print-config shows what counts" '"initial-loss-scale": 4096,' "" train --deepspeed --deepspeed-config all.json --print-config
+echo '{"optimizer": {"type": "SGD", "params": {"lr": 0.1, "momentum": 0.5}}}' >sgd.json
+expect 0 "gradient descent" '"sgd-momentum": 0.5,' "" train --deepspeed --deepspeed-config sgd.json --print-config
+expect 2 "of one kind" "" '"SGD"|"optimizer.type" contradicts --optimizer: the flag says "adam", the file "sgd"' train --deepspeed \
+    --deepspeed-config sgd.json --optimizer adam
 
 # --- contradictions: all of them, both values, once
 expect 2 "contradictions" "" '2:23: "train_batch_size" contradicts --global-batch-size: the flag says 16, the file 8;' train --nproc 2 --deepspeed \
@@ -88,7 +92,8 @@ refused 3 'bad.json:1:22: expected true, false or "auto", found' '{"fp16": {"ena
 refused 3 'bad.json:1:10: expected an object, found' '{"fp16": true}'
 refused 3 'bad.json:1' '{"fp16": {"enabled": true'
 refused 3 'expected two numbers' '{"optimizer": {"params": {"betas": [0.9]}}}'
-refused 2 'SGD is not supported here; legal: Adam, AdamW' '{"optimizer": {"type": "SGD"}}'
+refused 2 'Lamb is not supported here; legal: Adam, AdamW, SGD' '{"optimizer": {"type": "Lamb"}}'
+refused 2 'nesterov": true is not supported' '{"optimizer": {"type": "SGD", "params": {"nesterov": true}}}'
 refused 2 'adam_w_mode": false is not supported' '{"optimizer": {"type": "Adam", "params": {"adam_w_mode": false}}}'
 refused 2 'OneCycle is not supported here; legal: WarmupLR, WarmupDecayLR' '{"scheduler": {"type": "OneCycle"}}'
 refused 2 'logarithmic' '{"scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 2}}}'

@@ -79,6 +79,12 @@ expect 3 "a bad machine" "" "unknown key \"gigaflops\"" "$CSPEED" plan --model-c
     --seq-length 2048 --machine "$TMP/bad.json"
 result "all of it" "$([ "$(grep -c 'error\[FORMAT\]' "$TMP/stderr")" = 8 ] || cat "$TMP/stderr")"
 expect 0 "this machine, measured" "tokens/s, .* a rank" "" "$CSPEED" plan --model-config "$TMP/small.json" --seq-length 512 --threads 1
+plan 7b --json --seq-length 128 --optimizer sgd >"$TMP/stdout"
+sgd=$(key moments_bytes) weights=$(key weights_bytes)
+plan 7b --json --seq-length 128 --optimizer sgd --sgd-momentum 0 >"$TMP/stdout"
+none=$(key moments_bytes)
+plan 7b --json --seq-length 128 >"$TMP/stdout"
+result "moments by optimizer" "$([ "$sgd" = "$weights" ] && [ "$none" = 0 ] && [ "$(key moments_bytes)" = $((2 * weights)) ] || echo "$sgd $none $(key moments_bytes)")"
 for flags in "--manual-layers 5,6,6" "--use-manual-layer-allocation" "--manual-mbs 3" "--optimized-pipeline" \
     "--use-manual-layer-allocation --manual-layers 16,15" "--optimized-pipeline --manual-mbs 1,x"; do
     expect 2 "refused: $flags" "" "manual-(layers|mbs)" plan 7b --seq-length 2048 --world-size 2 --pipeline-model-parallel-size 2 $flags

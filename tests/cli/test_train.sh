@@ -73,6 +73,21 @@ train moved 20 --save-interval 5 --exit-interval 10 --nproc 2 --use-distributed-
 expect 0 "resume 2 ranks on 1" "" "data-parallel ranks was 2 and is now 1" train moved 20 --save-interval 5 --resume
 result "close to one layout" "$(close_to moved ref-f32-1 1e-4)"
 
+# Gradient descent: exact resume with the momentum saved, none to save without; the state of another optimizer is refused.
+sgd="--dtype bf16 --nproc 2 --use-distributed-optimizer --optimizer sgd --lr 0.1 --save-interval 5 --quiet"
+train sgd 10 $sgd 2>"$TMP/stderr"
+train cut-sgd 10 $sgd --exit-interval 5 --optimizer-offload-dir "$TMP/offload" 2>>"$TMP/stderr"
+expect 2 "momentum is no state of adam" "" "the optimizer was sgd with momentum and is now adam.*--no-load-optim" train cut-sgd 10 --dtype bf16 --resume
+expect 2 "nor of plain descent" "" "was sgd with momentum and is now sgd, " train cut-sgd 10 $sgd --resume --sgd-momentum 0
+train cut-sgd 10 $sgd --resume 2>>"$TMP/stderr"
+result "resume is exact: sgd" "$(same_state sgd cut-sgd iter_0000010)"
+result "sgd learns" "$(losses sgd | awk 'NR == 1 { a = $1 } { b = $1 } END { if (!(b < a - 0.1)) print a, b }')"
+train plain 10 --optimizer sgd --sgd-momentum 0 --lr 0.1 --quiet 2>"$TMP/stderr"
+train cut-plain 10 --optimizer sgd --sgd-momentum 0 --lr 0.1 --exit-interval 5 --quiet 2>>"$TMP/stderr"
+train cut-plain 10 --optimizer sgd --sgd-momentum 0 --lr 0.1 --resume --quiet 2>>"$TMP/stderr"
+result "resume is exact: sgd without momentum" "$(same_state plain cut-plain iter_0000010; ls "$TMP/plain/latest/trainer" | grep optimizer)"
+expect 0 "a fresh state" "" "optimizer: adam, .*betas" train cut-plain 14 --no-load-optim --resume --override-lr-scheduler
+
 # Other families by their config.json: 2 ranks with a sharded optimizer stop and go on exactly; generate opens what was saved.
 cat >"$TMP/bloom.json" <<'J'
 {"architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": 512, "hidden_size": 36, "n_layer": 2, "n_head": 3, "seq_length": 64}

@@ -258,7 +258,7 @@ static double train_step(const golden *g, cs_model *m, cs_dp *dp, int64_t step, 
     cs_optimizer_options o = {.beta1 = number(t, "beta1"), .beta2 = number(t, "beta2"), .eps = number(t, "eps"),
                               .weight_decay = number(t, "weight_decay"), .clip_grad = number(t, "clip")};
     *lr = cs_lr_at(&schedule, step * gbs);
-    cs_adamw h = cs_optimizer_step_args(&o, *lr, step + 1, cs_clip_scale(o.clip_grad, *norm));
+    cs_update h = cs_optimizer_step_args(&o, *lr, step + 1, cs_clip_scale(o.clip_grad, *norm));
     cs_dp_step(dp, &h);
     return sum / total;
 }

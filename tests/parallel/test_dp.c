@@ -115,7 +115,8 @@ static void train(fixture *f, cs_comm *group, cs_dtype store, bool shard)
         cs_dp_reduce_grads(&f->dp);
         f->norm[step] = cs_dp_grad_norm(&f->dp, &finite);
         CHECK(finite);
-        cs_adamw h = {rate(step), beta1, beta2, eps, decay, step + 1, clip / (f->norm[step] + 1e-6)};
+        cs_update h = {.lr = rate(step), .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = decay, .step = step + 1,
+                       .grad_scale = clip / (f->norm[step] + 1e-6)};
         cs_dp_step(&f->dp, &h);
         CHECK(f->row[0].weight.version == (uint64_t)step + 2);
     }

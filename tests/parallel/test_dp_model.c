@@ -86,7 +86,7 @@ static void one_step(side *s, int step, bool update)
     s->norm = cs_dp_grad_norm(&s->dp, &finite);
     if (!update)
         return;
-    const cs_adamw h = cs_optimizer_step_args(&o, 1e-2, step + 1, cs_clip_scale(o.clip_grad, s->norm));
+    const cs_update h = cs_optimizer_step_args(&o, 1e-2, step + 1, cs_clip_scale(o.clip_grad, s->norm));
     cs_dp_step(&s->dp, &h);
 }
 

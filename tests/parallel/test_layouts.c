@@ -1,5 +1,5 @@
 /* Every layout against one rank, in f64: the loss and the gradient norm of each step, EVERY gathered gradient of the first two steps and every weight after
- * the last (AdamW, clipping active), with uneven loss masks and vocabularies that no size divides, for models of every kind. Differences are
+ * the last (AdamW or gradient descent with momentum, clipping active), with uneven loss masks and vocabularies that no size divides, for models of every kind. Differences are
  * measured per tensor over its largest entry. Gradients are compared because Adam hides a gradient that is wrong by a factor.
  * A sample in which every pair of values of two dimensions occurs; CS_SOAK=FILE: all layouts, those that FILE names as done are passed over. */
 #include <math.h>
@@ -18,7 +18,7 @@
 
 enum { STEPS = 5, N_GRADS = 2, MAX_RANKS = 8, MOST_FAILURES = 8 };
 static const double bound = 1e-10;
-static const int n_values[N_DIMS] = {N_KINDS, 3, 3, 2, 3, 2, 4, 4, 4};
+static const int n_values[N_DIMS] = {N_KINDS, 3, 3, 2, 3, 2, 4, 4, 4, 2};
 
 static bool is_legal(const combo *c)
 {
@@ -257,7 +257,7 @@ static void test_layouts(void **state)
     const char *soak = getenv("CS_SOAK"), *only = getenv("CS_LAYOUT");
     int64_t n_legal = list_legal(NULL), bad = 0;
     combo *list = malloc((size_t)n_legal * sizeof *list);
-    outcome *one[N_KINDS];
+    outcome *one[N_KINDS][2]; /* by rule */
     cs_param_table table[N_KINDS];
     cs_arena arena[N_KINDS];
     (void)state;
@@ -266,8 +266,11 @@ static void test_layouts(void **state)
     if (getenv("CS_SANITIZED") && n > 16) /* those that bring most pairs */
         n = 16;
     for (int k = 0; k < N_KINDS; k++) {
-        const combo alone = {{k}};
-        one[k] = run(&alone, elements_of(k, &table[k], &arena[k]));
+        int64_t elements = elements_of(k, &table[k], &arena[k]);
+        for (int rule = 0; rule < 2; rule++) {
+            const combo alone = {.at = {[KIND] = k, [RULE] = rule}};
+            one[k][rule] = run(&alone, elements);
+        }
     }
     for (int64_t i = 0, failed = 0; i < n && failed < MOST_FAILURES; i++) {
         char name[128];
@@ -275,19 +278,21 @@ static void test_layouts(void **state)
         describe(&list[i], name, sizeof name);
         if ((only && strcmp(only, name) != 0) || (soak && is_done(soak, name)))
             continue;
-        outcome *many = run(&list[i], one[k]->n);
-        int differ = compare(&table[k], one[k], many);
+        const outcome *reference = one[k][list[i].at[RULE]];
+        outcome *many = run(&list[i], reference->n);
+        int differ = compare(&table[k], reference, many);
         if (differ)
             fprintf(stderr, "^ %s\n", name);
         else if (soak)
             note_done(soak, name);
         bad += differ;
         failed += differ > 0;
-        cs_launch_unshare(many, outcome_bytes(one[k]->n));
+        cs_launch_unshare(many, outcome_bytes(reference->n));
     }
     print_message("%lld of %lld layouts\n", (long long)n, (long long)n_legal);
     for (int k = 0; k < N_KINDS; k++) {
-        cs_launch_unshare(one[k], outcome_bytes(one[k]->n));
+        for (int rule = 0; rule < 2; rule++)
+            cs_launch_unshare(one[k][rule], outcome_bytes(one[k][rule]->n));
         cs_arena_release(&arena[k]);
     }
     free(list);

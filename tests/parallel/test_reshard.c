@@ -1,6 +1,7 @@
 /* Checkpoints between layouts, in f64: two steps at layout A, saved; loaded at layout B and saved again there, which must give the same bytes of
  * weights and optimizer state; and one more step at B, whose loss and gradient norm must be those of one rank that trained on without a break. All
- * ordered pairs of the layouts below, for a model with separate query, key and value and one with them in one tensor and a tied head. */
+ * ordered pairs of the layouts below, for a model with separate query, key and value (AdamW) and one with them in one tensor and a tied head
+ * (gradient descent with momentum). */
 #include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 
 static const double bound = 1e-10;
 
-/* KIND, TP, PP, VIRTUAL, DP, SP, ZERO, RECOMPUTE, SCHEDULE */
+/* KIND, TP, PP, VIRTUAL, DP, SP, ZERO, RECOMPUTE, SCHEDULE, RULE */
 static const combo layouts[] = {
     {{0}}, {{0, 1}}, {{0, 0, 2, 1}}, {{0, 1, 1, 0, 1, 1, 1}}, {{0, 2, 0, 0, 1, 0, 3}}, {{0, 0, 0, 0, 2, 0, 2}}, {{0, 1, 1, 1, 1, 0, 0, 2, 1}},
 };
@@ -105,15 +106,15 @@ static void all_pairs(int kind)
     assert_non_null(mkdtemp(base));
     for (int i = 0; i <= N_LAYOUTS; i++)
         snprintf(dir[i], sizeof dir[i], "%s/%d", base, i);
-    launch(&(job){.c = {{kind}}, .steps = 3, .loss = out, .norm = out + 1});
+    launch(&(job){.c = {.at = {[KIND] = kind, [RULE] = kind}}, .steps = 3, .loss = out, .norm = out + 1});
     int n = getenv("CS_SANITIZED") ? 3 : N_LAYOUTS;
     for (int a = 0; a < n; a++) {
         combo from = layouts[a];
-        from.at[KIND] = kind;
+        from.at[KIND] = from.at[RULE] = kind;
         launch(&(job){.c = from, .to = dir[a], .steps = 2, .loss = out + 2, .norm = out + 3});
         for (int b = 0; b < n; b++) {
             combo to = layouts[b];
-            to.at[KIND] = kind;
+            to.at[KIND] = to.at[RULE] = kind;
             launch(&(job){.c = to, .from = dir[a], .to = dir[N_LAYOUTS], .save_first = true, .first = 2, .steps = 1, .loss = out + 2, .norm = out + 3});
             same_file(dir[a], dir[N_LAYOUTS], "model.safetensors");
             same_file(dir[a], dir[N_LAYOUTS], "trainer/optimizer.safetensors");

@@ -314,16 +314,32 @@ static int adamw_arrays(const dims *d, array *a)
 
 static void adamw_run(const cs_kernels *k, const dims *d, void **p)
 {
-    cs_adamw h = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .step = 1 + d->flag, .grad_scale = 0.5};
+    cs_update h = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .step = 1 + d->flag, .grad_scale = 0.5};
     k->adamw(d->T, p[0], p[1], p[2], p[3], &h, p[4]);
+}
+
+/* Weight, momentum and gradient of one sign: no cancellation but in the update itself, which is small. flag > 9: without momentum. */
+static int sgd_arrays(const dims *d, array *a)
+{
+    a[0] = (array){.kind = ACC_POS, .n = d->T, .out = true};
+    a[1] = (array){.kind = ACC_POS, .n = d->T, .out = true};
+    a[2] = (array){.kind = ACC_POS, .n = d->T};
+    a[3] = (array){.kind = STORE, .n = d->T, .out = true};
+    return 4;
+}
+
+static void sgd_run(const cs_kernels *k, const dims *d, void **p)
+{
+    cs_update h = {.lr = 1e-2, .momentum = 0.9, .weight_decay = 0.1, .grad_scale = 0.5};
+    k->sgd(d->T, p[0], d->flag > 9 ? NULL : p[1], p[2], &h, p[3]);
 }
 
 static void test_flat(void **state)
 {
     (void)state;
-    static const op ops[] = {{"flat", flat_arrays, flat_run}, {"adamw", adamw_arrays, adamw_run}};
+    static const op ops[] = {{"flat", flat_arrays, flat_run}, {"adamw", adamw_arrays, adamw_run}, {"sgd", sgd_arrays, sgd_run}};
     static const dims d[] = {{.T = 1}, {.T = 3, .flag = 1}, {.T = 17, .flag = 9}, {.T = 4096}, {.T = 20001, .flag = 99}};
-    check_all(ops, 2, d, (int)(sizeof d / sizeof *d));
+    check_all(ops, 3, d, (int)(sizeof d / sizeof *d));
 }
 
 static void test_finite(void **state)

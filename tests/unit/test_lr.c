@@ -161,11 +161,11 @@ static void test_clip(void **state)
     cs_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip_grad = 1};
     cs_error err = {0};
     assert_int_equal(cs_optimizer_check(&o, &err), CS_OK);
-    cs_adamw h = cs_optimizer_step_args(&o, 1e-3, 7, 0.5);
+    cs_update h = cs_optimizer_step_args(&o, 1e-3, 7, 0.5);
     assert_true(h.lr == 1e-3 && h.beta2 == 0.95 && h.step == 7 && h.grad_scale == 0.5 && h.weight_decay == 0);
-    o = (cs_optimizer_options){.kind = 2, .beta1 = 1, .beta2 = -1, .eps = 0, .weight_decay = (double)NAN, .clip_grad = -1};
+    o = (cs_optimizer_options){.kind = 2, .momentum = 1, .beta1 = 1, .beta2 = -1, .eps = 0, .weight_decay = (double)NAN, .clip_grad = -1};
     assert_int_equal(cs_optimizer_check(&o, &err), CS_E_USAGE);
-    static const char *const lines[] = {"sgd", "beta1", "beta2", "eps", "weight-decay", "clip-grad"};
+    static const char *const lines[] = {"sgd-momentum", "beta1", "beta2", "eps", "weight-decay", "clip-grad"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_non_null(strstr(err.msg, lines[i]));
 }

@@ -183,7 +183,7 @@ static void train(cs_model *m, cs_dp *dp)
     }
     cs_batch batch = {.rows = SAMPLES * SEQ, .n_seq = SAMPLES, .seq_start = start, .tokens = tokens, .labels = tokens, .weights = weights, .pos = pos};
     for (int i = 1; i <= 2; i++) {
-        cs_adamw h = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .step = i, .grad_scale = 1};
+        cs_update h = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .step = i, .grad_scale = 1};
         cs_model_loss_backward(m, &batch, 0.01);
         cs_dp_step(dp, &h);
     }

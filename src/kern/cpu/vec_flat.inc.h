@@ -105,7 +105,7 @@ static void adamw_chunk(int64_t n, float *p, float *m, float *v, const float *g,
     }
 }
 
-static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const cs_adamw *h, void *store)
+static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const cs_update *h, void *store)
 {
     float *p = p_, *m = m_, *v = v_;
     S *copy = store == p_ ? NULL : store;
@@ -124,4 +124,32 @@ static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const
 #pragma omp parallel for schedule(static) if (n > SMALL)
     for (int64_t lo = 0; lo < n; lo += FLAT_CHUNK)
         adamw_chunk(n - lo < FLAT_CHUNK ? n - lo : FLAT_CHUNK, p + lo, m + lo, v + lo, g + lo, &k, copy == NULL ? NULL : copy + lo);
+}
+
+/* Momentum NULL: none is kept. */
+static void sgd_chunk(int64_t n, float *p, float *m, const float *g, const cs_update *h, S *store)
+{
+    vf rate = vset1((float)h->lr), decay = vset1((float)h->weight_decay), momentum = vset1((float)h->momentum), scale = vset1((float)h->grad_scale);
+    for (int64_t i = 0; i < n; i += W) {
+        int64_t left = n - i;
+        vf p0 = vload_part(p + i, left), d = vfma(p0, decay, vload_part(g + i, left) * scale);
+        if (m != NULL) {
+            d = vfma(vload_part(m + i, left), momentum, d);
+            vstore_part(m + i, d, left);
+        }
+        p0 = p0 - rate * d;
+        vstore_part(p + i, p0, left);
+        if (store != NULL)
+            sts(store + i, p0, left);
+    }
+}
+
+static void sgd(int64_t n, void *p_, void *m_, const void *g_, const cs_update *h, void *store)
+{
+    float *p = p_, *m = m_;
+    const float *g = g_;
+    S *copy = store == p_ ? NULL : store;
+#pragma omp parallel for schedule(static) if (n > SMALL)
+    for (int64_t lo = 0; lo < n; lo += FLAT_CHUNK)
+        sgd_chunk(n - lo < FLAT_CHUNK ? n - lo : FLAT_CHUNK, p + lo, m == NULL ? NULL : m + lo, g + lo, h, copy == NULL ? NULL : copy + lo);
 }

@@ -39,4 +39,5 @@ void VEC_INSTALL(cs_kernels *table)
     table->to_acc = to_acc;
     table->from_acc = from_acc;
     table->adamw = adamw;
+    table->sgd = sgd;
 }

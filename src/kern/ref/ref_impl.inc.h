@@ -371,7 +371,7 @@ static void from_acc(int64_t n, const void *x, void *y)
         ((S *)y)[i] = st(((const A *)x)[i]);
 }
 
-static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const cs_adamw *h, void *store)
+static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const cs_update *h, void *store)
 {
     A *p = p_, *m = m_, *v = v_;
     double fix1 = 1 / (1 - pow(h->beta1, (double)h->step)), fix2 = 1 / (1 - pow(h->beta2, (double)h->step));
@@ -384,6 +384,23 @@ static void adamw(int64_t n, void *p_, void *m_, void *v_, const void *g_, const
         p[i] = (A)(p1 - h->lr * (m1 * fix1) / (sqrt(v1 * fix2) + h->eps));
         m[i] = (A)m1;
         v[i] = (A)v1;
+        if (copy != NULL)
+            copy[i] = st(p[i]);
+    }
+}
+
+static void sgd(int64_t n, void *p_, void *m_, const void *g_, const cs_update *h, void *store)
+{
+    A *p = p_, *m = m_;
+    S *copy = store == p_ ? NULL : store;
+#pragma omp parallel for if (n > SMALL)
+    for (int64_t i = 0; i < n; i++) {
+        double d = ((const A *)g_)[i] * h->grad_scale + h->weight_decay * p[i];
+        if (m != NULL) {
+            d += h->momentum * m[i];
+            m[i] = (A)d;
+        }
+        p[i] = (A)(p[i] - h->lr * d);
         if (copy != NULL)
             copy[i] = st(p[i]);
     }
@@ -425,4 +442,5 @@ const cs_kernels REF_TABLE = {
     .to_acc = to_acc,
     .from_acc = from_acc,
     .adamw = adamw,
+    .sgd = sgd,
 };
