@@ -1,6 +1,8 @@
 /* The training flags: one row each, and the rules between them. */
 #include "train/config.h"
 
+#include "base/io.h"
+#include "ckpt/ckpt.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
 #include "train/deepspeed.h"
@@ -196,7 +198,6 @@ static void check_rules(const cs_train_config *c, cs_error *err)
          c->train_samples},
         {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
         {c->seq_length == 0, "--seq-length is missing", 0, 0},
-        {c->max_pos > 0 && c->seq_length > c->max_pos, "--seq-length %lld exceeds --max-position-embeddings %lld", c->seq_length, c->max_pos},
         {c->optimized_pipeline && c->lr.rampup.n > 0, "--optimized-pipeline and --rampup-batch-size exclude each other", 0, 0},
         {c->data.data_path.n == 0, "--data-path is missing: the prefix of a .bin/.idx pair, or weights and prefixes", 0, 0},
         {c->save_interval > 0 && !c->save, "--save-interval needs --save", 0, 0},
@@ -224,9 +225,35 @@ static void check_rules(const cs_train_config *c, cs_error *err)
     }
 }
 
+/* The model as far as it is known before the run begins, so that its rules are checked with all others; NULL = not known. What is wrong with its
+ * flags is added to `found`; files that cannot be read are left for who opens them. */
+static const cs_spec *peek_model(const cs_train_config *c, cs_spec *spec, cs_error *found)
+{
+    enum { ANY_VOCABULARY = 1 }; /* of a tokenizer that is not open yet */
+    const char *from = c->resume && c->save && cs_io_kind(c->save, NULL) == CS_FILE_DIR ? c->save : c->load;
+    cs_error why = {0};
+    cs_status status;
+    *spec = (cs_spec){0};
+    if (from) {
+        char *dir;
+        if (cs_ckpt_resolve(from, false, &dir, &why) != CS_OK)
+            return NULL;
+        status = cs_ckpt_read_spec(dir, spec, &why);
+        cs_free(dir);
+    } else {
+        status = cs_train_model_spec(c, c->tokenizer ? ANY_VOCABULARY : 0, spec, &why);
+    }
+    if (status == CS_OK)
+        status = cs_train_check_form(c, spec, &why);
+    if (status == CS_E_USAGE)
+        cs_fail_also(found, CS_E_USAGE, "%s", why.msg);
+    return (status == CS_OK || status == CS_E_USAGE) && spec->family ? spec : NULL;
+}
+
 cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedule *schedule, cs_ramp *ramp, cs_error *err)
 {
     cs_error found = {0};
+    cs_spec spec;
     if (c->zero_stage == 1)
         c->dist_optimizer = true;
     c->data.seq_length = c->seq_length;
@@ -235,7 +262,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     check_rules(c, &found);
     cs_train_settle_batch(c, world, &found);
     cs_layout layout = cs_train_layout(c, world);
-    if (cs_layout_check(&layout, NULL, &found) == CS_OK && c->global_batch == 0)
+    if (cs_layout_check(&layout, peek_model(c, &spec, &found), &found) == CS_OK && c->global_batch == 0)
         c->global_batch = layout.global_batch;
     /* A ramp grows in steps that every data-parallel rank gets whole micro-batches of, and an interleaved pipeline whole turns. */
     int64_t turn = layout.dp * (c->virtual_layers > 0 ? layout.pp : 1);

@@ -58,8 +58,9 @@ typedef struct cs_train_config {
 /* Option groups over cfg; returns their number. */
 size_t cs_train_option_groups(cs_train_config *cfg, cs_option_group out[CS_MAX_OPTION_GROUPS]);
 
-/* Checks everything that needs no file, for `world` ranks: CS_E_USAGE with one line per mistake. Fills defaults that depend on other flags
- * (global batch = micro batch * ranks, seq_length, seed of the data) and the derived schedule. */
+/* Checks flags, the rules between them and those of the model (what --load, --resume or --model-config name is read when it can be), for `world`
+ * ranks: CS_E_USAGE with one line per mistake. Fills defaults that depend on other flags (global batch = micro batch * ranks, seq_length, seed of the
+ * data) and the derived schedule. */
 cs_status cs_train_config_check(cs_train_config *cfg, int64_t world, cs_lr_schedule *schedule, cs_ramp *ramp, cs_error *err);
 
 /* The model's sizes from --model-config, or from flags (tokenizer_vocab: its size, 0 = no tokenizer). CS_E_USAGE names what is missing. */

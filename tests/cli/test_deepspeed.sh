@@ -157,4 +157,6 @@ broken "fewer ranks than TP x PP" 1 "must be TP x PP x DP, a multiple of 2 x 2 =
 broken "ZeRO 2 and virtual stages" 3 "legal with a pipeline: 0, 1" --nproc 4 --zero-stage 2 --pipeline-model-parallel-size 2 \
     --num-layers-per-virtual-pipeline-stage 1 --micro-batch-size 2 --global-batch-size 5
 broken "lists" 3 "--manual-mbs needs --optimized-pipeline" --nproc 2 --manual-mbs 1,1 --manual-layers 2,2 --pipeline-model-parallel-size 2 --zero-stage 3
+broken "rules of the model among the others" 5 "legal: 1, 2, 4" --nproc 9 --tensor-model-parallel-size 3 --pipeline-model-parallel-size 3 --seq-length 100 \
+    --global-batch-size 7 --micro-batch-size 2
 finish
