@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { DOC_LINE, DOC_FILE };
-enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSON };
+enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV, FORMAT_TSV };
 enum { TOK_ANY, TOK_HF, TOK_GPT2, TOK_BERT_LOWER, TOK_BERT };
 
 typedef struct prep_flags {
@@ -25,11 +25,15 @@ typedef struct prep_flags {
 #define FIELD(f) offsetof(prep_flags, f)
 
 static const cs_option input_rows[] = {
-    {"input", CS_OPT_LIST, FIELD(input), NULL, NULL, "files and folders, - is stdin; text, JSON or JSON lines, plain, .gz or .zst (required)", NULL},
-    {"input-format", CS_OPT_ENUM, FIELD(format), "auto", "auto|text|json", "auto: by name (.txt, .json, .jsonl), else by the first bytes", NULL},
-    {"json-keys", CS_OPT_LIST, FIELD(keys), "text", NULL, "keys of JSON records; each makes one output", "json-key"},
-    {"text-document", CS_OPT_ENUM, FIELD(document), "line", "line|file", "what one document is in a text file; records are at most 1 GiB", NULL},
-    {"skip-bad", CS_OPT_FLAG, FIELD(skip_bad), NULL, NULL, "leave out bad records and count them; without it the first one ends the run", NULL},
+    {"input", CS_OPT_LIST, FIELD(input), NULL, NULL,
+     "files and folders, - is stdin; text, JSON, JSON lines, CSV or TSV, plain, .gz or .zst (required)", NULL},
+    {"input-format", CS_OPT_ENUM, FIELD(format), "auto", "auto|text|json|csv|tsv",
+     "auto: by name (.txt, .json, .jsonl, .csv, .tsv), else by the first bytes, which tell JSON from text", NULL},
+    {"json-keys", CS_OPT_LIST, FIELD(keys), "text", NULL, "keys of JSON records or names of columns; each makes one output", "json-key"},
+    {"text-document", CS_OPT_ENUM, FIELD(document), "line", "line|file",
+     "what one document is in a text file; a line or record is at most 256 MiB, a file 1 GiB", NULL},
+    {"skip-bad", CS_OPT_FLAG, FIELD(skip_bad), NULL, NULL,
+     "leave out bad records and what cannot be read behind damage, and count them; without it the first one ends the run", NULL},
     {"handler-name", CS_OPT_ENUM, FIELD(handler), "GeneralPretrainHandler", "GeneralPretrainHandler",
      "how records become documents; other handlers are not in this version", NULL},
 };
@@ -133,6 +137,16 @@ static void summary(const prep_flags *f, const cs_common *common, const cs_prep_
         cs_note("%lld samples of %lld tokens in one epoch", (long long)((c->tokens - 1) / f->seq_length), (long long)f->seq_length);
 }
 
+static cs_status find_inputs(const cs_cli *cli, const prep_flags *f, cs_inputs *out, cs_error *err)
+{
+    static const cs_record_kind kinds[] = {[FORMAT_AUTO] = CS_RECORD_AUTO, [FORMAT_TEXT] = CS_RECORD_LINES, [FORMAT_JSON] = CS_RECORD_JSON,
+                                           [FORMAT_CSV] = CS_RECORD_CSV, [FORMAT_TSV] = CS_RECORD_TSV};
+    cs_record_kind kind = f->document == DOC_FILE ? CS_RECORD_WHOLE : kinds[f->format];
+    if (f->document == DOC_FILE && f->format > FORMAT_TEXT)
+        return cs_fail(err, CS_E_USAGE, "--text-document file goes with text, not with another --input-format");
+    return cs_inputs_expand(&f->input, kind, cli->perm, out, err);
+}
+
 static cs_status with_tokenizer(const cs_cli *cli, const prep_flags *f, const cs_tokenizer *tok, cs_error *err)
 {
     int64_t vocab = cs_tokenizer_vocab_size(tok), padded = (vocab + f->divisible - 1) / f->divisible * f->divisible;
@@ -140,16 +154,12 @@ static cs_status with_tokenizer(const cs_cli *cli, const prep_flags *f, const cs
         return cs_fail(err, CS_E_USAGE, "--pad-vocab-size-to %lld: the tokenizer has %lld tokens", (long long)f->pad_to, (long long)vocab);
     if (f->append_eod && cs_tokenizer_eos(tok) < 0)
         return cs_fail(err, CS_E_USAGE, "--append-eod: the tokenizer has no EOS token");
+    cs_inputs inputs;
     cs_prep_config cfg = {.tokenizer = tok, .keys = f->keys, .prefix = f->prefix, .append_eod = f->append_eod, .skip_bad = f->skip_bad,
                           .workers = f->workers};
     cfg.log_interval = cs_options_given(cli->options, "log-interval") ? f->log_interval : 0;
-    cfg.kind = f->format == FORMAT_JSON ? CS_RECORD_JSON : f->format == FORMAT_TEXT ? CS_RECORD_LINES : CS_RECORD_AUTO;
-    if (f->document == DOC_FILE) {
-        if (f->format == FORMAT_JSON)
-            return cs_fail(err, CS_E_USAGE, "--text-document file goes with text, not with --input-format json");
-        cfg.kind = CS_RECORD_WHOLE;
-    }
-    CS_TRY(cs_inputs_expand(&f->input, cli->perm, &cfg.files, &cfg.files_bytes, err));
+    CS_TRY(find_inputs(cli, f, &inputs, err));
+    cfg.inputs = &inputs;
     cs_prep_counts counts = {0};
     CS_TRY(cs_preprocess_run(&cfg, &counts, err));
     summary(f, cli->common, &counts, vocab, f->pad_to > 0 ? f->pad_to : padded);
@@ -176,7 +186,7 @@ const cs_command cs_command_preprocess = {
     .name = "preprocess",
     .aliases = "preprocess_data preprocess-data",
     .usage = "cspeed preprocess --input FILE.. --output-prefix P --tokenizer-name-or-path TOK [flags]",
-    .summary = "turn text, JSON or JSON lines into token files for training",
+    .summary = "turn text, JSON, CSV or TSV into token files for training",
     .config_bytes = sizeof(prep_flags),
     .groups = groups,
     .run = run,

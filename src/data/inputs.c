@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const kind_ext[CS_INPUT_OTHER] = {"parquet", "arrow", "csv", "json", "jsonl", "txt"};
+static const char *const kind_ext[CS_INPUT_OTHER] = {"parquet", "arrow", "csv", "tsv", "json", "jsonl", "txt"};
 
 static bool ends_with(const char *s, size_t n, const char *suffix)
 {
@@ -60,8 +60,8 @@ static cs_status add_file(list *l, const char *path, cs_error *err)
     cs_input_kind kind = cs_input_kind_of(path);
     if (ends_with(path, strlen(path), ".py"))
         return cs_fail(err, CS_E_FORMAT, "%s: is a loading script; this program runs no code of a data set, give its data files", path);
-    if (kind <= CS_INPUT_CSV)
-        return cs_fail(err, CS_E_FORMAT, "%s: %s files are not read by this version; give text, JSON or JSON lines", path, kind_ext[kind]);
+    if (kind <= CS_INPUT_ARROW)
+        return cs_fail(err, CS_E_FORMAT, "%s: %s files are not read by this version; give text, JSON, JSON lines, CSV or TSV", path, kind_ext[kind]);
     return add(l, path, err);
 }
 
@@ -91,7 +91,7 @@ static cs_status add_names(list *l, const char *dir, char **names, size_t n, cs_
             return cs_fail(err, CS_E_FORMAT, "%s/%s: the folder is a data set with a loading script; this program runs no code of a data set", dir,
                            names[i]);
     if (kind == CS_INPUT_OTHER)
-        return cs_fail(err, CS_E_FORMAT, "%s: no data files in this folder; expected .txt, .json or .jsonl, plain, .gz or .zst", dir);
+        return cs_fail(err, CS_E_FORMAT, "%s: no data files in this folder; expected .txt, .json, .jsonl, .csv or .tsv, plain, .gz or .zst", dir);
     for (size_t i = 0; i < n; i++) {
         if (cs_input_kind_of(names[i]) != kind)
             continue;
@@ -104,40 +104,55 @@ static cs_status add_names(list *l, const char *dir, char **names, size_t n, cs_
     return CS_OK;
 }
 
-cs_status cs_inputs_expand(const cs_strlist *given, cs_arena *perm, cs_strlist *files, int64_t *bytes, cs_error *err)
+/* Sums over all parts. */
+static void count(cs_inputs *in)
+{
+    bool counted = true;
+    in->bytes = 0;
+    in->n_files = 0;
+    for (size_t i = 0; i < in->n; i++)
+        for (size_t k = 0; k < in->parts[i].files.n; k++, in->n_files++) {
+            int64_t size = 0;
+            counted &= strcmp(in->parts[i].files.items[k], "-") != 0;
+            if (cs_io_kind(in->parts[i].files.items[k], &size) == CS_FILE_REGULAR)
+                in->bytes += size;
+        }
+    in->bytes = counted ? in->bytes : 0;
+}
+
+static cs_status add_folder(list *l, const char *path, cs_error *err)
+{
+    char **names, *dir = cs_arena_strdup(l->perm, path);
+    size_t n;
+    if (!dir)
+        return cs_fail_nomem(err, strlen(path), "--input");
+    for (size_t len = strlen(dir); len > 1 && dir[len - 1] == '/'; len--)
+        dir[len - 1] = '\0';
+    CS_TRY(cs_io_list(dir, &names, &n, err));
+    cs_status s = add_names(l, dir, names, n, err);
+    cs_io_list_free(names, n);
+    return s;
+}
+
+cs_status cs_inputs_expand(const cs_strlist *given, cs_record_kind kind, cs_arena *perm, cs_inputs *out, cs_error *err)
 {
     list l = {.perm = perm};
-    bool counted = true;
-    *bytes = 0;
     for (size_t i = 0; i < given->n; i++) {
         const char *path = given->items[i];
-        cs_file_kind kind = cs_io_kind(path, NULL);
-        if (strcmp(path, "-") == 0) {
+        cs_file_kind found = cs_io_kind(path, NULL);
+        if (strcmp(path, "-") == 0)
             CS_TRY(add(&l, path, err));
-        } else if (kind == CS_FILE_DIR) {
-            char **names, *dir = cs_arena_strdup(perm, path);
-            size_t n;
-            if (!dir)
-                return cs_fail_nomem(err, strlen(path), "--input");
-            for (size_t len = strlen(dir); len > 1 && dir[len - 1] == '/'; len--)
-                dir[len - 1] = '\0';
-            CS_TRY(cs_io_list(dir, &names, &n, err));
-            cs_status s = add_names(&l, dir, names, n, err);
-            cs_io_list_free(names, n);
-            CS_TRY(s);
-        } else if (kind == CS_FILE_REGULAR) {
+        else if (found == CS_FILE_DIR)
+            CS_TRY(add_folder(&l, path, err));
+        else if (found == CS_FILE_REGULAR)
             CS_TRY(add_file(&l, path, err));
-        } else {
-            return cs_fail(err, CS_E_IO, kind == CS_FILE_NONE ? "%s: no such file or folder; check the path" : "%s: is not a regular file", path);
-        }
+        else
+            return cs_fail(err, CS_E_IO, found == CS_FILE_NONE ? "%s: no such file or folder; check the path" : "%s: is not a regular file", path);
     }
-    for (size_t i = 0; i < l.n; i++) {
-        int64_t size = 0;
-        counted &= strcmp(l.items[i], "-") != 0;
-        if (cs_io_kind(l.items[i], &size) == CS_FILE_REGULAR)
-            *bytes += size;
-    }
-    *bytes = counted ? *bytes : 0;
-    *files = (cs_strlist){l.items, l.n};
+    *out = (cs_inputs){.parts = cs_arena_calloc(perm, 1, sizeof *out->parts), .n = 1};
+    if (!out->parts)
+        return cs_fail_nomem(err, sizeof *out->parts, "--input");
+    out->parts[0] = (cs_input_part){{l.items, l.n}, kind};
+    count(out);
     return CS_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/prep_batch.h"
+#include "data/feed.h"
 #include "fmt/idxbin.h"
 
 #include <pthread.h>
@@ -143,46 +144,38 @@ static void hand_on(pipeline *p)
     wake(p);
 }
 
-/* Records of one file into batches; *b is the batch being filled, NULL after the writer has stopped. */
-static cs_status read_file(pipeline *p, const char *path, int64_t before, cs_prep_batch **b, cs_error *err)
+static cs_status add_record(const pipeline *p, cs_prep_batch *b, const cs_record *r, cs_error *err)
 {
-    cs_records *r = NULL;
-    const char *text;
-    size_t len;
-    int64_t line;
-    CS_TRY(cs_records_create(path, p->cfg->kind, &r, err));
-    bool json = cs_records_kind(r) == CS_RECORD_JSON || cs_records_kind(r) == CS_RECORD_JSON_ARRAY;
-    const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
-    cs_status s = CS_OK;
-    if (!json && (p->cfg->keys.n != 1 || strcmp(p->cfg->keys.items[0], "text") != 0))
-        s = cs_fail(err, CS_E_USAGE, "--json-keys %s: %s is a text file, whose one key is \"text\"", p->cfg->keys.items[0], name);
-    while (s == CS_OK && *b) {
-        s = cs_records_next(r, &text, &len, &line, err);
-        if (s != CS_OK || !text)
-            break;
-        s = cs_prep_batch_add(*b, text, len, line, name, json, err);
-        (*b)->consumed = before + cs_records_consumed(r);
-        if (s == CS_OK && ((*b)->text.len >= CS_PREP_TEXT_BYTES || (*b)->n >= CS_PREP_RECORDS)) {
-            hand_on(p);
-            *b = next_free(p);
-        }
-    }
-    cs_records_destroy(r);
-    return s;
+    if (!r->json && (p->cfg->keys.n != 1 || strcmp(p->cfg->keys.items[0], "text") != 0))
+        return cs_fail(err, CS_E_USAGE, "--json-keys %s: %s is a text file, whose one key is \"text\"", p->cfg->keys.items[0], r->file);
+    return cs_prep_batch_add(b, r->text, r->len, r->line, r->file, r->json, err);
 }
 
+/* All records into batches, until the input ends, an error, or the writer has stopped. */
 static void read_all(pipeline *p)
 {
     cs_prep_batch *b = next_free(p);
+    cs_feed *feed = NULL;
+    cs_record record = {0};
     cs_error err = {0};
-    cs_status s = CS_OK;
-    int64_t before = 0;
-    for (size_t i = 0; i < p->cfg->files.n && b && s == CS_OK; i++) {
-        int64_t size = 0;
-        s = read_file(p, p->cfg->files.items[i], before, &b, &err);
-        if (strcmp(p->cfg->files.items[i], "-") != 0 && cs_io_kind(p->cfg->files.items[i], &size) == CS_FILE_REGULAR)
-            before += size;
+    bool lost;
+    cs_status s = cs_feed_create(p->cfg->inputs, &feed, &err);
+    while (s == CS_OK && b) {
+        s = cs_feed_next(feed, &record, &lost, &err);
+        if (s == CS_E_FORMAT && p->cfg->skip_bad) {
+            s = cs_prep_batch_skip(b, &err, lost ? "; nothing behind it in this file is read" : "");
+            continue;
+        }
+        if (s != CS_OK || !record.text)
+            break;
+        s = add_record(p, b, &record, &err);
+        b->consumed = cs_feed_consumed(feed);
+        if (s == CS_OK && (b->text.len >= CS_PREP_TEXT_BYTES || b->n >= CS_PREP_RECORDS)) {
+            hand_on(p);
+            b = next_free(p);
+        }
     }
+    cs_feed_destroy(feed);
     if (!b)
         return;
     b->read_status = s;
@@ -251,8 +244,10 @@ static cs_status finish(pipeline *p, cs_error *err)
     const cs_prep_config *cfg = p->cfg;
     for (size_t k = 0; k < cfg->keys.n; k++)
         if (p->out[k].n_seq == 0)
-            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents under \"%s\" (%lld empty, %lld skipped); nothing is written", cfg->files.items[0],
-                           cfg->files.n > 1 ? " and the other inputs" : "", cfg->keys.items[k], (long long)p->total.empty, (long long)p->total.bad);
+            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents under \"%s\" (%lld empty, %lld skipped); nothing is written",
+                           cfg->inputs->parts[0].files.items[0],
+                           cfg->inputs->n_files > 1 ? " and the other inputs" : "", cfg->keys.items[k], (long long)p->total.empty,
+                           (long long)p->total.bad);
     for (size_t k = 0; k < cfg->keys.n; k++)
         CS_TRY(cs_idxbin_writer_seal(&p->out[k], err));
     for (size_t k = 0; k < cfg->keys.n; k++)
@@ -264,18 +259,18 @@ static cs_status finish(pipeline *p, cs_error *err)
 
 cs_status cs_preprocess_run(const cs_prep_config *cfg, cs_prep_counts *counts, cs_error *err)
 {
-    CS_ASSERT(cfg->workers >= 1 && cfg->keys.n >= 1 && cfg->files.n >= 1);
+    CS_ASSERT(cfg->workers >= 1 && cfg->keys.n >= 1 && cfg->inputs->n_files >= 1);
     pipeline p = {.cfg = cfg, .n_ring = 2 * cfg->workers + 2, .start = cs_clock_now()};
     pthread_mutex_init(&p.lock, NULL);
     pthread_cond_init(&p.change, NULL);
-    cs_progress_init(&p.progress, "preprocess", "B", cfg->files_bytes);
+    cs_progress_init(&p.progress, "preprocess", "B", cfg->inputs->bytes);
     cs_status s = open_outputs(&p, err);
     if (s == CS_OK)
         s = run_threads(&p, err);
     if (s == CS_OK)
         s = finish(&p, err);
     if (cfg->log_interval == 0)
-        cs_progress_finish(&p.progress, cfg->files_bytes);
+        cs_progress_finish(&p.progress, cfg->inputs->bytes);
     for (size_t k = 0; k < p.n_open; k++)
         cs_idxbin_writer_abort(&p.out[k]);
     for (int64_t i = 0; p.ring && i < p.n_ring; i++)

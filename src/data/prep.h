@@ -5,18 +5,16 @@
 #define CS_DATA_PREP_H
 
 #include "base/options.h"
-#include "data/records.h"
+#include "data/inputs.h"
 #include "text/tokenizer.h"
 
 typedef struct cs_prep_config {
     const cs_tokenizer *tokenizer;
-    cs_strlist files;
-    int64_t files_bytes; /* for the progress bar, 0 = unknown */
-    cs_record_kind kind;
+    const cs_inputs *inputs;
     cs_strlist keys;       /* JSON keys; each makes PREFIX_KEY_document */
     const char *prefix;
     bool append_eod;       /* the tokenizer has an EOS */
-    bool skip_bad;
+    bool skip_bad;         /* bad records are counted and left out, and so is the rest of a file that cannot be read on */
     int64_t workers;       /* tokenizer threads, 1..256 */
     int64_t log_interval;  /* a line every so many documents; 0 = progress bar */
 } cs_prep_config;

@@ -63,6 +63,14 @@ cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int6
     return CS_OK;
 }
 
+cs_status cs_prep_batch_skip(cs_prep_batch *b, cs_error *err, const char *tail)
+{
+    if (b->counts.bad++ < CS_PREP_SKIPPED_SHOWN)
+        cs_str_printf(&b->skipped, "%s%s\n", err->msg, tail);
+    *err = (cs_error){0};
+    return cs_str_check(&b->skipped, err);
+}
+
 /* The ids of one text become a document, unless there are none. */
 static cs_status add_document(cs_prep_batch *b, const cs_prep_config *cfg, size_t key, const char *text, size_t len, cs_error *err)
 {
@@ -125,7 +133,6 @@ void cs_prep_batch_encode(cs_prep_batch *b, const cs_prep_config *cfg)
             b->status = s;
             continue;
         }
-        if (b->counts.bad++ < CS_PREP_SKIPPED_SHOWN)
-            cs_str_printf(&b->skipped, "%s\n", b->err.msg);
+        b->status = cs_prep_batch_skip(b, &b->err, "");
     }
 }

@@ -40,6 +40,8 @@ void cs_prep_batch_release(cs_prep_batch *b, size_t n_keys);
 void cs_prep_batch_clear(cs_prep_batch *b, size_t n_keys);
 /* Copies a record in. CS_E_NOMEM. */
 cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int64_t line, const char *file, bool json, cs_error *err);
+/* Counts a record that could not be read; its message, with `tail` behind it, is kept if it is among the first, and *err is cleared. CS_E_NOMEM. */
+cs_status cs_prep_batch_skip(cs_prep_batch *b, cs_error *err, const char *tail);
 /* Tokenizes all records; sets status, err, counts, out and skipped. */
 void cs_prep_batch_encode(cs_prep_batch *b, const cs_prep_config *cfg);
 

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "fmt/limits.h"
+#include "data/csv.h"
 #include "data/inputs.h"
 #include "data/stream.h"
 #include "fmt/json.h"
@@ -18,7 +19,16 @@ struct cs_records {
     size_t at, len, cap;
     int64_t line;
     bool ended, opened, closed; /* opened, closed: the array's brackets */
+    bool behind; /* the error in hand is about one record; what follows it can be read */
+    bool drop;   /* the line at hand is too long and is passed over by the next call */
+    bool lost;   /* an error ended the file */
+    cs_csv csv;
 };
+
+static size_t limit(const cs_records *r)
+{
+    return r->kind == CS_RECORD_WHOLE ? CS_LIMIT_DOCUMENT_BYTES : CS_LIMIT_RECORD_BYTES;
+}
 
 /* At least one more byte behind buf[at..len), or `ended`. `keep` bytes from `at` stay; they are moved to the front. */
 static cs_status more(cs_records *r, cs_error *err)
@@ -28,11 +38,14 @@ static cs_status more(cs_records *r, cs_error *err)
         r->len -= r->at;
         r->at = 0;
     }
-    if (r->len > CS_LIMIT_RECORD_BYTES)
-        return cs_fail(err, CS_E_FORMAT, "%s:%lld: a record of more than %d bytes; split it, or set line breaks", cs_stream_name(r->stream),
-                       (long long)r->line, CS_LIMIT_RECORD_BYTES);
+    if (r->len > limit(r)) {
+        r->behind = r->drop = r->kind != CS_RECORD_WHOLE && r->kind != CS_RECORD_JSON_ARRAY;
+        return cs_fail(err, CS_E_FORMAT, "%s:%lld:1: a record of more than %zu bytes starts here; split it, or set line breaks",
+                       cs_stream_name(r->stream), (long long)r->line, limit(r));
+    }
     if (r->cap - r->len < CHUNK) {
-        size_t cap = r->cap * 2 > r->len + CHUNK ? r->cap * 2 : r->len + CHUNK;
+        size_t cap = r->cap * 2 < limit(r) ? r->cap * 2 : limit(r) + 2 * CHUNK;
+        cap = cap > r->len + CHUNK ? cap : r->len + CHUNK;
         char *bigger = cs_realloc(r->buf, cap);
         if (!bigger)
             return cs_fail_nomem(err, cap, cs_stream_name(r->stream));
@@ -87,6 +100,8 @@ static cs_record_kind guess(const cs_records *r, const char *path)
         return CS_RECORD_JSON;
     if (named == CS_INPUT_TXT)
         return CS_RECORD_LINES;
+    if (named == CS_INPUT_CSV || named == CS_INPUT_TSV)
+        return named == CS_INPUT_CSV ? CS_RECORD_CSV : CS_RECORD_TSV;
     if (first == '{')
         return first_line_is_object(r) ? CS_RECORD_JSON : CS_RECORD_LINES;
     if (first == '[') {
@@ -106,6 +121,8 @@ static cs_status begin(cs_records *r, const char *path, cs_error *err)
         r->at = 3;
     if (r->kind == CS_RECORD_AUTO)
         r->kind = guess(r, path);
+    if (r->kind == CS_RECORD_CSV || r->kind == CS_RECORD_TSV)
+        r->csv.delimiter = r->kind == CS_RECORD_TSV ? '\t' : cs_csv_guess_delimiter(r->buf + r->at, r->len - r->at);
     if (r->kind != CS_RECORD_JSON)
         return CS_OK;
     CS_TRY(skip_blanks(r, &found, err));
@@ -137,6 +154,7 @@ void cs_records_destroy(cs_records *r)
     if (!r)
         return;
     cs_stream_destroy(r->stream);
+    cs_csv_release(&r->csv);
     cs_free(r->buf);
     cs_free(r);
 }
@@ -144,6 +162,36 @@ void cs_records_destroy(cs_records *r)
 cs_record_kind cs_records_kind(const cs_records *r)
 {
     return r->kind;
+}
+
+bool cs_records_are_json(const cs_records *r)
+{
+    return r->kind != CS_RECORD_LINES && r->kind != CS_RECORD_WHOLE;
+}
+
+bool cs_records_lost(const cs_records *r)
+{
+    return r->lost;
+}
+
+bool cs_records_empty(const cs_records *r)
+{
+    return r->len == 0 && r->ended;
+}
+
+/* Passes over the rest of a line that is too long, in the memory that is there. */
+static cs_status drop_line(cs_records *r, cs_error *err)
+{
+    const char *end;
+    while (!(end = memchr(r->buf + r->at, '\n', r->len - r->at))) {
+        r->at = r->len;
+        if (r->ended)
+            return CS_OK;
+        CS_TRY(more(r, err));
+    }
+    r->at = (size_t)(end + 1 - r->buf);
+    r->line++;
+    return CS_OK;
 }
 
 static cs_status next_line(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
@@ -179,6 +227,54 @@ static cs_status next_json_line(cs_records *r, const char **text, size_t *len, i
             if (!blank((*text)[i]))
                 return CS_OK;
     }
+}
+
+/* The next row that is not blank, as it stands in the file; *row = NULL at the end. Of a row whose quote is open at the end of the file only the
+ * first line is used up: once per file, as the quotes behind it then pair. */
+static cs_status cut_row(cs_records *r, const char **row, size_t *n, int64_t *line, cs_error *err)
+{
+    bool is_blank = true;
+    while (is_blank) {
+        cs_csv_cut cut = {0};
+        while (!cs_csv_cut_row(&cut, r->csv.delimiter, r->buf + r->at, r->len - r->at) && !r->ended)
+            CS_TRY(more(r, err));
+        *row = r->buf + r->at;
+        *n = cut.at;
+        *line = r->line;
+        if (r->at + cut.at == r->len && cut.at == 0) {
+            *row = NULL;
+            return CS_OK;
+        }
+        if (cs_csv_cut_open(&cut)) {
+            r->drop = true;
+            return CS_OK;
+        }
+        for (size_t i = 0; i < *n; i++) {
+            is_blank &= blank((*row)[i]) && (*row)[i] != r->csv.delimiter;
+            r->line += (*row)[i] == '\n';
+        }
+        r->line += r->at + *n < r->len;
+        r->at += *n + (r->at + *n < r->len);
+    }
+    return CS_OK;
+}
+
+static cs_status next_row(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
+{
+    const char *row;
+    size_t n;
+    CS_TRY(cut_row(r, &row, &n, line, err));
+    if (row && r->csv.n_keys == 0) {
+        CS_TRY(cs_csv_header(&r->csv, row, n, cs_stream_name(r->stream), *line, err));
+        CS_TRY(cut_row(r, &row, &n, line, err));
+    }
+    if (!row)
+        return CS_OK;
+    r->behind = true;
+    CS_TRY(cs_csv_row(&r->csv, row, n, cs_stream_name(r->stream), *line, err));
+    *text = cs_str_cstr(&r->csv.json);
+    *len = r->csv.json.len;
+    return CS_OK;
 }
 
 /* How far an element of an array reaches. */
@@ -266,17 +362,35 @@ static cs_status whole(cs_records *r, const char **text, size_t *len, int64_t *l
     return CS_OK;
 }
 
+static cs_status next(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
+{
+    if (r->drop) {
+        CS_TRY(drop_line(r, err));
+        r->drop = false;
+    }
+    switch (r->kind) {
+    case CS_RECORD_WHOLE: return whole(r, text, len, line, err);
+    case CS_RECORD_JSON: return next_json_line(r, text, len, line, err);
+    case CS_RECORD_JSON_ARRAY: return next_element(r, text, len, line, err);
+    case CS_RECORD_CSV: case CS_RECORD_TSV: return next_row(r, text, len, line, err);
+    default: return next_line(r, text, len, line, err);
+    }
+}
+
 cs_status cs_records_next(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
 {
     *text = NULL;
     *len = 0;
     *line = r->line;
-    switch (r->kind) {
-    case CS_RECORD_WHOLE: return whole(r, text, len, line, err);
-    case CS_RECORD_JSON: return next_json_line(r, text, len, line, err);
-    case CS_RECORD_JSON_ARRAY: return next_element(r, text, len, line, err);
-    default: return next_line(r, text, len, line, err);
+    if (r->lost)
+        return CS_OK;
+    r->behind = false;
+    cs_status s = next(r, text, len, line, err);
+    if (s != CS_OK) {
+        *text = NULL;
+        r->lost = !r->behind;
     }
+    return s;
 }
 
 int64_t cs_records_consumed(const cs_records *r)

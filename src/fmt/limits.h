@@ -40,8 +40,10 @@ enum {
     /* npy: header text */
     CS_LIMIT_NPY_HEADER = 1 << 16,
 
-    /* texts: one line, array element or document */
-    CS_LIMIT_RECORD_BYTES = 1 << 30,
+    /* texts */
+    CS_LIMIT_RECORD_BYTES = 256 << 20, /* one line, array element or row */
+    CS_LIMIT_DOCUMENT_BYTES = 1 << 30, /* a file that is one document */
+    CS_LIMIT_CSV_COLUMNS = 4096,
 
     /* checkpoints */
     CS_LIMIT_COPIED_BYTES = 1 << 30,   /* a tokenizer file that goes along into a checkpoint */

@@ -25,6 +25,10 @@ sed 's/$/\r/' "$in/a.txt" >"$in/crlf.txt"
 gzip -c "$in/a.txt" >"$in/named_like_text.txt"
 { head -n 1000 "$in/a.txt" | gzip -c; tail -n +1001 "$in/a.txt" | gzip -c; } >"$in/members.txt.gz"
 gzip -c "$in/a.jsonl" >"$in/a.jsonl.gz"
+{ echo 'id,"text",title'; sed -e 's/"/""/g' -e 's/.*/1,"&",T/' "$in/a.txt"; } >"$in/a.csv"
+{ printf '\xef\xbb\xbf'; sed -e 's/$/\r/' "$in/a.csv"; } | gzip -c >"$in/excel.csv.gz"
+sed -e '1s/.*/id;text;title/' -e '2,$s/^1,\(.*\),T$/1;\1;T/' "$in/a.csv" >"$in/semicolon.csv"
+{ printf 'title\ttext\n'; awk '{ gsub(/"/, "\"\""); print "T\t" ($0 ~ /"/ ? "\"" $0 "\"" : $0) }' "$in/a.txt"; } >"$in/a.tsv"
 head -n 1200 "$in/a.txt" >"$in/part1.txt"
 tail -n +1201 "$in/a.txt" >"$in/part2.txt"
 mkdir "$in/folder"
@@ -50,6 +54,10 @@ same "JSON array" --input "$in/array.json" --workers 3
 same "JSON lines, gzip, 4 workers" --input "$in/a.jsonl.gz" --workers 4
 same "gzip under a plain name" --input "$in/named_like_text.txt"
 same "two gzip members" --input "$in/members.txt.gz"
+same "CSV" --input "$in/a.csv"
+same "CSV, mark, carriage returns, gzip, 3 workers" --input "$in/excel.csv.gz" --workers 3
+same "CSV with semicolons" --input "$in/semicolon.csv"
+same "TSV" --input "$in/a.tsv" --workers 2
 same "carriage returns" --input "$in/crlf.txt"
 same "byte order mark" --input "$in/bom.txt"
 same "several files" --input "$in/part1.txt" "$in/part2.txt"
@@ -76,6 +84,15 @@ expect 0 "committed zstd file" "" "" pre --input "$data/preprocess/small.jsonl.z
 result "two keys, two outputs" "$(ls "$out"/small_text_document.bin "$out"/small_title_document.idx 2>&1 >"$TMP/ls")"
 expect 0 "summary as JSON" '"documents": 6, .*"skipped": 0' "" "$CSPEED" preprocess --json --tokenizer-name-or-path "$tok" --json-key text title \
     --input "$data/preprocess/small.jsonl.zst" --output-prefix "$out/small"
+
+# fields with line breaks, quotes and commas; blank lines are no rows; an empty field is an empty text
+printf 'text,n\r\n"two\nlines, ""quoted""",1\r\n\r\nplain,2\r\n,3\r\nNA,4' >"$in/fields.csv"
+printf '{"text": "two\\nlines, \\"quoted\\""}\n{"text": "plain"}\n{"text": ""}\n{"text": "NA"}\n' >"$in/fields.jsonl"
+expect 0 "fields of CSV" '"documents": 3, .*"empty": 1,' "" pre --json --input "$in/fields.csv" --output-prefix "$out/fields"
+pre --input "$in/fields.jsonl" --output-prefix "$out/fields2"
+result "fields of CSV: as in JSON" "$(cmp "$out/fields_text_document.bin" "$out/fields2_text_document.bin" 2>&1)"
+expect 0 "stdin, CSV" '"documents": 3, ' "" bash -c '"$0" preprocess --quiet --json --tokenizer-name-or-path "$1" --input - --input-format csv --output-prefix "$2" <"$3"' \
+    "$CSPEED" "$tok" "$out/stdin" "$in/fields.csv"
 
 # the ids are those of `tokenize`, with EOS behind
 printf 'Once upon a time\nthere was a girl\n' >"$in/two.txt"
@@ -110,7 +127,15 @@ printf '\n\n\n' >"$in/blank.txt"
 mkdir "$in/nodata" "$in/script"
 echo x >"$in/nodata/readme"
 echo 'raise' >"$in/script/script.py"
-echo 'a,b' >"$in/t.csv"
+printf 'a,b\n1,2\n' >"$in/t.csv"
+echo x >"$in/t.arrow"
+printf 'text,b\n\n' >"$in/names.csv"
+printf 'text,b,text\n1,2,3\n' >"$in/twice.csv"
+printf 'text,b\n"1\n2",2\ndéj,à,2\n5,6\n' >"$in/many.csv"
+printf 'text,b,c\n1,23\n' >"$in/few.csv"
+printf 'text,b\n1,2\n3,"4\n5,6\n7,8\n' >"$in/open.csv"
+printf 'text,b\n1,2\n"3"4,5\n' >"$in/behind.csv"
+printf 'text,b\n1,\xff\n' >"$in/utf8.csv"
 head -c 3000 "$in/members.txt.gz" >"$in/cut.txt.gz"
 { head -c 2000 "$in/members.txt.gz"; printf 'xxxxxxxx'; tail -c +2009 "$in/members.txt.gz"; } >"$in/flip.txt.gz"
 for w in 1 4; do
@@ -123,14 +148,23 @@ clean "bad element" 3 "bad.json:4" --input "$in/bad.json"
 clean "array not closed" 3 "open.json:[23]: .*inside the array" --input "$in/open.json"
 clean "text behind the array" 3 "behind.json:3: text behind" --input "$in/behind.json"
 clean "empty array" 3 "no documents" --input "$in/none.json"
-clean "empty file" 3 "no documents" --input "$in/empty.txt"
+clean "empty file" 3 "empty.txt:1:1: the file is empty" --input "$in/empty.txt"
 clean "blank lines only" 3 "no documents .*3 empty" --input "$in/blank.txt"
 clean "cut gzip" 3 "cut.txt.gz: byte [0-9]+: " --input "$in/cut.txt.gz"
 clean "damaged gzip" 3 "flip.txt.gz: byte [0-9]+: " --input "$in/flip.txt.gz"
 clean "missing input" 4 "missing.txt: no such file" --input "$in/missing.txt"
 clean "folder without data" 3 "no data files" --input "$in/nodata"
 clean "loading script" 3 "script" --input "$in/script"
-clean "CSV" 3 "csv files are not read" --input "$in/t.csv"
+clean "Arrow" 3 "arrow files are not read" --input "$in/t.arrow"
+clean "CSV without the column" 3 't.csv:2: .*lacks the key "text"' --input "$in/t.csv"
+clean "CSV, names only" 3 "no documents" --input "$in/names.csv"
+clean "CSV, a name twice" 3 "twice.csv:1:8: .*another name" --input "$in/twice.csv"
+clean "CSV, a field too many" 3 "many.csv:4:7: expected 2 fields as in the first row, found 3" --input "$in/many.csv"
+clean "CSV, a field missing" 3 "few.csv:2:5: expected 3 fields as in the first row, found 2" --input "$in/few.csv"
+clean "CSV, open quote" 3 "open.csv:3:3: .*found the end of the file" --input "$in/open.csv"
+clean "CSV, text behind a quote" 3 "behind.csv:3:4: expected a delimiter" --input "$in/behind.csv"
+clean "CSV, no UTF-8" 3 "utf8.csv:2:3: expected UTF-8, found byte 0xff" --input "$in/utf8.csv"
+clean "CSV that is one document" 2 "text-document" --input "$in/t.csv" --input-format csv --text-document file
 clean "text with another key" 2 'json-keys' --input "$in/a.txt" --json-keys content
 clean "sentences" 2 "split-sentences" --input "$in/a.txt" --split-sentences
 clean "other handler" 2 "GeneralPretrainHandler" --input "$in/a.txt" --handler-name AlpacaPretrainHandler
@@ -148,6 +182,15 @@ expect 0 "--skip-bad" '"documents": 2[0-9]+, .*"skipped": 1,' "skipped: .*bad.js
 sed '1500d' "$in/a.jsonl" >"$in/without.jsonl"
 pre --input "$in/without.jsonl" --output-prefix "$out/without" --append-eod
 result "--skip-bad: the other records" "$(cmp "$out/skip_text_document.bin" "$out/without_text_document.bin" 2>&1)"
+
+# every kind of bad record is passed over, and what can be read behind it is read
+bads="list.jsonl nokey.jsonl number.jsonl cut.txt.gz flip.txt.gz bad.json open.json behind.json empty.txt many.csv few.csv open.csv behind.csv utf8.csv twice.csv"
+(cd "$in" && "$CSPEED" preprocess --json --tokenizer-name-or-path "$tok" --input $bads two.txt --skip-bad --output-prefix "$out/bads" \
+    >"$TMP/stdout" 2>"$TMP/stderr")
+result "--skip-bad: every kind" "$(grep -q '"skipped": 15,' "$TMP/stdout" || cat "$TMP/stdout" "$TMP/stderr")"
+printf 'text\na\n"b\nc\n\377\nd\n' >"$in/some.csv"
+expect 0 "--skip-bad: rows behind a bad one" '"documents": 3, .*"skipped": 2,' "skipped: .*some.csv:3:1: " pre --json --input "$in/some.csv" --skip-bad \
+    --output-prefix "$out/some"
 
 # a data set that is there stays when a later run fails
 cp "$out/ref_text_document.bin" "$out/old.bin"
