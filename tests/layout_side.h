@@ -103,7 +103,7 @@ static inline cs_status open_side(side *s, const combo *c, cs_comm *world, cs_er
     cs_dp_adopt_weights(&s->dp);
     cs_arena_init(&s->arena, "schedule");
     CS_TRY(cs_layout_schedule(l, &s->arena, &s->schedule, err));
-    return cs_model_add_stashes(s->m, s->schedule.stage[s->mesh.coord[CS_AXIS_PP]].n_slots, err);
+    return cs_model_make_room(s->m, s->schedule.stage[s->mesh.coord[CS_AXIS_PP]].n_slots, (cs_model_room){0}, err);
 }
 
 static inline void close_side(side *s)

@@ -67,6 +67,11 @@ static void *take_from(void *(*get)(size_t total), size_t bytes, size_t align)
     return (void *)at;
 }
 
+void cs_mem_hold(int64_t bytes)
+{
+    account(bytes);
+}
+
 static void *take(size_t bytes, size_t align)
 {
     return take_from(malloc, bytes, align);
@@ -244,6 +249,27 @@ void cs_arena_release(cs_arena *arena)
     *arena = (cs_arena){.name = arena->name};
 }
 
+static cs_arena_block *make_block(size_t size)
+{
+    cs_arena_block *b = cs_calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    b->data = cs_alloc_aligned(size);
+    if (!b->data) {
+        cs_free(b);
+        return NULL;
+    }
+    b->size = size;
+    return b;
+}
+
+bool cs_arena_reserve(cs_arena *arena, size_t bytes)
+{
+    if (!arena->first && bytes > 0)
+        arena->first = make_block(bytes);
+    return arena->first || bytes == 0;
+}
+
 /* The next block of the chain that can hold `bytes`, made if there is none. */
 static cs_arena_block *next_block(cs_arena *arena, size_t bytes)
 {
@@ -256,15 +282,9 @@ static cs_arena_block *next_block(cs_arena *arena, size_t bytes)
     size_t size = bytes < BLOCK_MIN ? BLOCK_MIN : bytes;
     if (size < arena->high_water / 2)
         size = arena->high_water / 2;
-    cs_arena_block *b = cs_calloc(1, sizeof *b);
+    cs_arena_block *b = make_block(size);
     if (!b)
         return NULL;
-    b->data = cs_alloc_aligned(size);
-    if (!b->data) {
-        cs_free(b);
-        return NULL;
-    }
-    b->size = size;
     *link = b;
     return b;
 }

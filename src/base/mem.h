@@ -26,6 +26,9 @@ void cs_free(void *p);
  * lost and no longer counts as held. The block is freed as usual. */
 void cs_mem_discard(void *block, void *from, size_t bytes);
 
+/* Counts bytes that come from elsewhere as held (memory that ranks share, the used part of a sparse buffer); negative when they go. */
+void cs_mem_hold(int64_t bytes);
+
 /* Zeroed memory whose pages are taken when they are first used, for buffers larger than what they hold at a time; nothing of it counts as held. */
 void *cs_alloc_sparse(size_t bytes);
 /* Makes [from, from+bytes) zero; whole pages go back to the system where they can (memory of this process alone, or shared and without a file). */
@@ -41,7 +44,7 @@ cs_status cs_fail_nomem(cs_error *err, size_t bytes, const char *what);
 int64_t cs_mem_calls(void);
 /* Number of those that returned NULL; tells a library's "cannot" from "out of memory". */
 int64_t cs_mem_failures(void);
-/* Bytes now held and the highest value so far, of all cs_* allocations in this process. */
+/* Bytes now held and the highest value so far, of all cs_* allocations in this process and of what cs_mem_hold says. */
 int64_t cs_mem_bytes(void);
 int64_t cs_mem_peak(void);
 
@@ -60,6 +63,8 @@ typedef struct cs_arena_mark {
 
 void cs_arena_init(cs_arena *arena, const char *name);
 void cs_arena_release(cs_arena *arena);
+/* Gives an arena without memory one block of that size; false when out of memory. */
+bool cs_arena_reserve(cs_arena *arena, size_t bytes);
 /* 64-byte aligned, undefined content; NULL when out of memory. */
 void *cs_arena_alloc(cs_arena *arena, size_t bytes);
 /* cs_mem_must of cs_arena_alloc. */

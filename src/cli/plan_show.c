@@ -105,6 +105,9 @@ static void print_stages(const cs_plan *p)
             ROW(cs_memory_name((cs_memory_kind)k), bytes[k]);
         }
     ROW("total", total);
+    if (p->request.offloads) {
+        ROW("optimizer state on disk", offloaded);
+    }
 #undef ROW
     printf("%-*s", LABEL, "total, GiB");
     for (int i = 0; i < n; i++)
@@ -202,6 +205,8 @@ static json_t *stage_json(const cs_memory *m, int64_t stage, bool inference)
         json_object_set_new(o, cs_memory_key((cs_memory_kind)k), json_integer(m->bytes[k]));
     json_object_set_new(o, "total_bytes", json_integer(m->total));
     json_object_set_new(o, "reserved_bytes", json_integer(m->reserved));
+    if (m->offloaded > 0)
+        json_object_set_new(o, "offloaded_bytes", json_integer(m->offloaded));
     return o;
 }
 

@@ -271,6 +271,8 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes, bool sparse)
         cs_free(s);
         return NULL;
     }
+    s->held = s->shared && !sparse ? bytes : 0;
+    cs_mem_hold(s->held);
     if (s->shared && sparse)
         cs_mem_clear(s->mine, s->bytes);
     else if (!sparse)
@@ -283,6 +285,7 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes, bool sparse)
 
 static void drop(cs_mpi_segment *s)
 {
+    cs_mem_hold(-s->held);
     if (s->shared) {
         MPI_Win_unlock_all(s->win);
         MPI_Win_free(&s->win);

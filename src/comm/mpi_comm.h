@@ -26,6 +26,7 @@ typedef struct cs_mpi_segment { /* one cs_comm_alloc */
     struct cs_mpi_segment *next;
     int64_t id;     /* the same on all ranks, from 1 */
     size_t bytes;
+    int64_t held;   /* of them that count as held, beside cs_alloc_aligned's own count */
     char *mine;
     bool shared;    /* then win and peer are set; otherwise `mine` is from cs_alloc_aligned */
     MPI_Win win;

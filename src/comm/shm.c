@@ -205,7 +205,6 @@ static void shm_allgather(cs_comm *comm, void *buf, const int64_t *counts, cs_dt
 static void *shm_alloc(cs_comm *comm, int64_t bytes, bool sparse)
 {
     cs_shm *c = own(comm);
-    (void)sparse;
     size_t unit = bytes >= (4 << 20) ? (size_t)2 << 20 : 4096, stride, all;
     cs_shm_block *b = cs_calloc(1, sizeof *b);
     if (!cs_align_checked(bytes ? (size_t)bytes : 1, unit, &stride) || !cs_mul_checked(stride, (size_t)comm->size, &all))
@@ -230,8 +229,10 @@ static void *shm_alloc(cs_comm *comm, int64_t bytes, bool sparse)
         cs_free(b);
         return NULL;
     }
-    *b = (cs_shm_block){.next = c->blocks, .mine = (char *)c->region + start + (size_t)comm->rank * stride, .start = (size_t)start, .bytes = all};
+    *b = (cs_shm_block){.next = c->blocks, .mine = (char *)c->region + start + (size_t)comm->rank * stride, .start = (size_t)start, .bytes = all,
+                        .held = sparse ? 0 : bytes};
     c->blocks = b;
+    cs_mem_hold(b->held);
     return b->mine;
 }
 
@@ -244,6 +245,7 @@ static void shm_free(cs_comm *comm, void *p)
     CS_ASSERT(*link != NULL);
     cs_shm_block *b = *link;
     *link = b->next;
+    cs_mem_hold(-b->held);
     meet(c, OP_FREE, NULL, (int64_t)b->start, 0);
     if (comm->rank == 0)
         cs_shm_return(c->region, b->start, b->bytes);

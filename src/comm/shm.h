@@ -62,6 +62,7 @@ typedef struct cs_shm_block { /* what cs_comm_alloc gave */
     struct cs_shm_block *next;
     void *mine;
     size_t start, bytes; /* of the ranks' buffers together, within the region */
+    int64_t held;        /* bytes of `mine` that count as held */
 } cs_shm_block;
 
 /* What belongs to a rank, whatever the group; made with the world and gone with it. */

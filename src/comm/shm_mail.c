@@ -31,6 +31,7 @@ cs_shm_mail *cs_shm_mail_take(cs_shm *c, int64_t bytes)
         m = cs_mem_must(start ? (char *)c->region + start : NULL, (size_t)bytes, "a message to another rank");
         m->pool_next = c->self->pool[k];
         c->self->pool[k] = m;
+        cs_mem_hold((int64_t)sizeof *m + bytes); /* the pages that are used */
     }
     atomic_store_explicit(&m->readers, 1, memory_order_relaxed);
     m->bytes = bytes;

@@ -67,7 +67,7 @@ static cs_status plan(cs_model *m, const cs_model_options *opt, cs_error *err)
     return cs_param_table_init(&m->table, &m->spec, m->prec, opt->decay_norms, opt->place, &m->perm, err);
 }
 
-cs_status cs_model_add_stashes(cs_model *m, int64_t n, cs_error *err)
+static cs_status add_stashes(cs_model *m, int64_t n, cs_error *err)
 {
     int64_t most = 0;
     const cs_place *p = &m->table.place;
@@ -88,6 +88,20 @@ cs_status cs_model_add_stashes(cs_model *m, int64_t n, cs_error *err)
         cs_arena_init(&s->arena, "saved activations");
     }
     return CS_OK;
+}
+
+static cs_status reserve(cs_arena *arena, int64_t bytes, cs_error *err)
+{
+    return cs_arena_reserve(arena, (size_t)bytes) ? CS_OK : cs_fail_nomem(err, (size_t)bytes, arena->name);
+}
+
+cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_error *err)
+{
+    CS_TRY(add_stashes(m, n, err));
+    for (int64_t i = 0; i < m->n_stashes; i++)
+        CS_TRY(reserve(&m->stash[i].arena, room.stash, err));
+    CS_TRY(reserve(&m->refill, room.refill, err));
+    return reserve(&m->scratch, room.scratch, err);
 }
 
 static cs_status make_head(cs_model *m, const cs_model_options *opt, cs_error *err)
@@ -113,7 +127,7 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
     m->block = cs_arena_calloc(&m->perm, (size_t)s->n_layers, sizeof *m->block);
     if (!m->block)
         return cs_fail_nomem(err, (size_t)s->n_layers * sizeof *m->block, "the layers");
-    CS_TRY(cs_model_add_stashes(m, 1, err));
+    CS_TRY(add_stashes(m, 1, err));
     const cs_param *embed = &t->row[CS_ROW_EMBED];
     m->embed = (cs_embed){.w = store_of(t, embed), .rows = embed->rows, .first = embed->part[0].lo};
     for (int64_t c = 0; c < t->place.n_chunks; c++)
@@ -133,6 +147,7 @@ cs_status cs_model_create(const cs_spec *spec, const cs_model_options *opt, cs_m
     m->prec = cs_precision_of(opt->kernels.store);
     cs_arena_init(&m->perm, "model tables");
     cs_arena_init(&m->scratch, "temporary activations");
+    cs_arena_init(&m->refill, "activations computed again");
     cs_status status = cs_agree(world, plan(m, opt, err), err);
     if (status == CS_OK)
         status = cs_agree(world, build(m, opt, err), err);
@@ -171,6 +186,7 @@ void cs_model_destroy(cs_model *m)
         cs_arena_release(&m->stash[i].arena);
     cs_free(m->stash);
     cs_arena_release(&m->scratch);
+    cs_arena_release(&m->refill);
     cs_arena_release(&m->perm);
     cs_free(m);
 }

@@ -62,6 +62,7 @@ typedef struct cs_model {
     cs_stash *stash;  /* [n_stashes]; one from the start */
     int64_t n_stashes;
     cs_arena perm, scratch;
+    cs_arena refill;  /* what layers keep that are computed again in backward */
 } cs_model;
 
 /* Allocates everything; weights are zero until cs_param_table_fill or a load. CS_E_USAGE (kernels), CS_E_NOMEM.
@@ -74,8 +75,12 @@ void cs_model_destroy(cs_model *m);
 /* Points the modules at their parts of the flat gradient buffer A [table.n_elements] (borrowed). */
 void cs_model_bind_grad(cs_model *m, void *grad);
 
-/* Makes room for n stashes; their memory grows with the first use. CS_E_NOMEM. */
-cs_status cs_model_add_stashes(cs_model *m, int64_t n, cs_error *err);
+/* What training needs at most, in bytes: of one stash, of layers that are computed again, of temporary activations. 0: not known, grows with use. */
+typedef struct cs_model_room {
+    int64_t stash, refill, scratch;
+} cs_model_room;
+/* Makes n stashes; those that have not been used, and the other arenas likewise, get their memory. CS_E_NOMEM. */
+cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_error *err);
 
 /* The chunks of this rank one by one, for a pipeline. R = rows of the batch, or under sequence parallelism this rank's share of them
  * (cs_model_rows). */

@@ -149,21 +149,23 @@ void cs_model_drop(cs_stash *stash)
 /* Layers [lo, hi) of the model, `first` being the number of `lo` within its chunk, once more from the kept input of the first one, then backward. */
 static void backward_group(cs_model *m, const cs_ctx *ctx, int64_t lo, int64_t hi, int64_t first, cs_tensor d, cs_stash *stash)
 {
-    cs_arena_mark mark = cs_arena_save(ctx->stash), scratch = cs_arena_save(ctx->scratch);
+    cs_arena_mark mark = cs_arena_save(&m->refill), scratch = cs_arena_save(ctx->scratch);
+    cs_ctx fill = *ctx; /* one arena for all stashes */
+    fill.stash = &m->refill;
     cs_tensor x = stash->input[first];
     for (int64_t l = lo; l < hi; l++)
         enter(m, l, true);
     for (int64_t l = lo; l < hi && again(m, first); l++) {
         bool end = l + 1 == hi; /* of the last layer what it keeps is wanted, not its output */
-        cs_tensor y = cs_ctx_tensor(ctx, end ? ctx->scratch : ctx->stash, x.rows, x.cols);
-        cs_block_forward(&m->block[l], ctx, x, y, &stash->block[first + l - lo]);
+        cs_tensor y = cs_ctx_tensor(ctx, end ? ctx->scratch : fill.stash, x.rows, x.cols);
+        cs_block_forward(&m->block[l], &fill, x, y, &stash->block[first + l - lo]);
         x = y;
     }
     for (int64_t l = hi - 1; l >= lo; l--) {
         cs_block_backward(&m->block[l], ctx, d, &stash->block[first + l - lo], d);
         leave(m, l, true);
     }
-    cs_arena_restore(ctx->stash, mark);
+    cs_arena_restore(&m->refill, mark);
     cs_arena_restore(ctx->scratch, scratch);
 }
 

@@ -60,18 +60,10 @@ static cs_flat_range part_of(const cs_param_group *p, int64_t unit, int64_t g, i
     return (cs_flat_range){lo < n ? lo : n, hi < n ? hi : n, 0};
 }
 
-int64_t cs_dp_largest_part(const cs_param_table *t, int64_t size)
+int64_t cs_dp_part(const cs_param_table *t, int64_t group, int64_t rank, int64_t size)
 {
-    int64_t unit = unit_of(t->n_elements), largest = 0;
-    for (int64_t r = 0; r < size; r++) {
-        int64_t sum = 0;
-        for (int64_t g = 0; g < t->n_groups; g++) {
-            cs_flat_range part = part_of(&t->group[g], unit, g, r, size);
-            sum += part.hi - part.lo;
-        }
-        largest = sum > largest ? sum : largest;
-    }
-    return largest;
+    cs_flat_range part = part_of(&t->group[group], unit_of(t->n_elements), group, rank, size);
+    return part.hi - part.lo;
 }
 
 int64_t cs_dp_n_units(const cs_param_table *t)
@@ -115,7 +107,7 @@ static bool allocate(cs_dp *dp)
     dp->units = cs_calloc(2 * size, sizeof *dp->units);
     dp->part = cs_calloc(2 * n_groups, sizeof *dp->part);
     dp->under_way = cs_calloc(n_groups, sizeof *dp->under_way);
-    dp->begun = cs_calloc(n_groups, sizeof *dp->begun);
+    dp->begun = cs_calloc(2 * n_groups, sizeof *dp->begun);
     dp->gathering = cs_calloc(n_groups, sizeof *dp->gathering);
     dp->presence = cs_calloc(n_groups, sizeof *dp->presence);
     dp->norm_part = zeroed((size_t)cs_dp_n_units(dp->table) * sizeof *dp->norm_part);
@@ -124,6 +116,7 @@ static bool allocate(cs_dp *dp)
         return false;
     dp->cursor = dp->units + size;
     dp->own = dp->part + n_groups;
+    dp->written = dp->begun + n_groups;
     for (int64_t g = 0; g < dp->table->n_groups; g++)
         cut_group(dp, g);
     dp->n_state = dp->policy.shard_optim ? dp->n_part : dp->table->n_elements;
@@ -152,6 +145,29 @@ static cs_status allocate_state(cs_dp *dp, bool separate, cs_error *err)
     return ok ? CS_OK : cs_fail_nomem(err, (size_t)n * bytes, "optimizer state");
 }
 
+/* Counts memory of a sparse buffer: `n` elements of a group came (n > 0) or went. */
+static void hold(cs_dp *dp, int64_t n, cs_dtype type)
+{
+    int64_t bytes = n * (int64_t)cs_dtype_size(type);
+    cs_mem_hold(bytes);
+    dp->held += bytes;
+}
+
+static void hold_own(cs_dp *dp)
+{
+    if (dp->policy.shard_grad)
+        hold(dp, dp->n_part, dp->table->prec.acc);
+    if (dp->policy.shard_param && cs_comm_size(dp->group) > 1)
+        hold(dp, dp->n_part, dp->table->prec.store);
+}
+
+/* Elements of a group that other ranks own. */
+static int64_t others(const cs_dp *dp, int64_t g)
+{
+    const cs_param_group *p = &dp->table->group[g];
+    return p->hi - p->lo - (dp->part[g].hi - dp->part[g].lo);
+}
+
 cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels, const cs_mesh *mesh, cs_dp_policy policy, cs_error *err)
 {
     CS_TRY(check(table, kernels, policy, err));
@@ -177,6 +193,8 @@ cs_status cs_dp_init(cs_dp *dp, cs_param_table *table, const cs_kernels *kernels
         table->store_range = dp->own;
         table->n_store_ranges = table->n_groups;
     }
+    if (s == CS_OK)
+        hold_own(dp);
     if (s != CS_OK)
         cs_dp_release(dp);
     return s;
@@ -186,6 +204,7 @@ void cs_dp_release(cs_dp *dp)
 {
     if (!dp->table)
         return;
+    cs_mem_hold(-dp->held);
     cs_comm_free(dp->group, dp->grad);
     cs_free(dp->counts);
     cs_free(dp->units);
@@ -292,14 +311,24 @@ static void drop_others(cs_dp *dp, int64_t g, void *flat, cs_dtype type)
     cs_mem_clear(cs_flat_at(flat, type, part->hi), (size_t)(p->hi - part->hi) * size);
 }
 
+/* Gradients of a whole group are in memory, or only those of the own part. */
+static void hold_grads(cs_dp *dp, int64_t g, bool whole)
+{
+    if (dp->written[g] != whole)
+        hold(dp, whole ? others(dp, g) : -others(dp, g), dp->table->prec.acc);
+    dp->written[g] = whole;
+}
+
 static void finish_group(cs_dp *dp, int64_t g)
 {
     if (!dp->begun[g])
         return;
     cs_comm_wait(&dp->under_way[g]);
     dp->begun[g] = false;
-    if (dp->policy.shard_grad)
+    if (dp->policy.shard_grad) {
         drop_others(dp, g, dp->grad, dp->table->prec.acc);
+        hold_grads(dp, g, false);
+    }
 }
 
 void cs_dp_begin_reduce(cs_dp *dp, int64_t chunk)
@@ -342,16 +371,28 @@ static void begin_gather(cs_dp *dp, int64_t g)
     cs_comm_allgather_begin(dp->group, cs_flat_at(t->store, t->prec.store, t->group[g].lo), dp->counts + g * cs_comm_size(dp->group), t->prec.store,
                             &dp->gathering[g]);
     dp->presence[g] = COMING;
+    hold(dp, others(dp, g), t->prec.store);
 }
 
-/* Are the weights of group g read in a pass through `layer`? The backward pass of a look-up reads none; a tied head reads the embedding. */
+/* A group whose rows are looked up in the embedding, and used again in a tied head. */
+static bool is_tied_head(const cs_param_table *t, int64_t g, int64_t layer)
+{
+    return t->row[CS_ROW_EMBED].in_group == g && t->row[CS_ROW_HEAD].n_parts == 0 && layer == n_layers_of(t);
+}
+
+/* Are the weights of group g read in a pass through `layer`? The backward passes of a look-up and of the head, whose gradients are made in its
+ * forward pass, read none but those of norms. */
 static bool is_read(const cs_param_table *t, int64_t g, int64_t layer, bool backward)
 {
-    const cs_param *embed = &t->row[CS_ROW_EMBED];
-    bool looked_up = embed->in_group == g, tied = t->row[CS_ROW_HEAD].n_parts == 0;
-    if (looked_up && layer == -1)
-        return !backward;
-    return t->group[g].layer == layer || (looked_up && tied && layer == n_layers_of(t) && !backward);
+    if (backward && (layer == -1 || layer == n_layers_of(t)))
+        return t->group[g].layer == layer && t->group[g].replicated;
+    return t->group[g].layer == layer || is_tied_head(t, g, layer);
+}
+
+/* Are gradients of group g made in it? In forward passes the head's alone. */
+static bool is_written(const cs_param_table *t, int64_t g, int64_t layer, bool backward)
+{
+    return (backward || layer == n_layers_of(t)) && (t->group[g].layer == layer || is_tied_head(t, g, layer));
 }
 
 static void begin_layer(cs_dp *dp, int64_t layer, bool backward)
@@ -368,6 +409,9 @@ static void on_enter(void *context, int64_t layer, bool backward)
     for (int64_t g = 0; g < t->n_groups; g++) /* a reduction of the micro-batch before this one */
         if (t->group[g].layer == layer)
             finish_group(dp, g);
+    for (int64_t g = 0; layer == -1 && !backward && g < t->n_groups; g++)
+        if (!dp->begun[g])
+            hold_grads(dp, g, false); /* of an evaluation, whose head has made none */
     if (!dp->policy.shard_param)
         return;
     begin_layer(dp, layer, backward);
@@ -387,6 +431,7 @@ static void drop_weights(cs_dp *dp, int64_t g)
         if (t->row[i].n > 0 && t->row[i].in_group == g)
             dp->kernels->weight_release(&t->row[i].weight);
     drop_others(dp, g, t->store, t->prec.store);
+    hold(dp, -others(dp, g), t->prec.store);
     dp->presence[g] = AWAY;
 }
 
@@ -394,6 +439,9 @@ static void on_leave(void *context, int64_t layer, bool backward)
 {
     cs_dp *dp = context;
     const cs_param_table *t = dp->table;
+    for (int64_t g = 0; g < t->n_groups; g++)
+        if (is_written(t, g, layer, backward))
+            hold_grads(dp, g, true);
     for (int64_t g = 0; g < t->n_groups; g++)
         if (dp->presence[g] == HERE && is_read(t, g, layer, backward))
             drop_weights(dp, g);

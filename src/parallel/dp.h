@@ -39,9 +39,10 @@ typedef struct cs_dp {
     void *master, *m, *v;     /* A [n_state]; master NULL where the store is the master, moments NULL that the rule does not have */
     cs_offload offload;       /* what they lie in */
     cs_xfer *under_way;       /* [n_groups] reductions that were begun */
-    bool *begun;              /* [n_groups] */
+    bool *begun, *written;    /* [n_groups]; written: with shard_grad, more than the own part of its gradients is in memory */
     cs_xfer *gathering;       /* [n_groups] weights that come, ZeRO 3 */
     unsigned char *presence;  /* [n_groups] of their weights: away, coming, here */
+    int64_t held;             /* bytes of sparse buffers that are in use and counted by cs_mem_hold */
     double *norm_part;        /* sums of squares of the pieces, rank by rank, there group by group */
 } cs_dp;
 
@@ -60,8 +61,8 @@ void cs_dp_adopt_weights(cs_dp *dp);
 /* The optimizer state for saving and loading; buffers are borrowed. Load it after cs_dp_adopt_weights. */
 cs_opt_state cs_dp_opt_state(cs_dp *dp);
 
-/* Of a table over `size` data-parallel ranks: the elements of the largest rank's parts, and the number of pieces (one f64 each for the norm). */
-int64_t cs_dp_largest_part(const cs_param_table *table, int64_t size);
+/* Elements of a group of the table that a rank of `size` data-parallel ones owns; the table's number of pieces (one f64 each for the norm). */
+int64_t cs_dp_part(const cs_param_table *table, int64_t group, int64_t rank, int64_t size);
 int64_t cs_dp_n_units(const cs_param_table *table);
 
 /* What the model of the table has to tell this engine: set them as its hooks where shard_grad or shard_param asks for it (else the context is NULL).

@@ -2,6 +2,7 @@
 #include "parallel/memory.h"
 
 #include "parallel/dp.h"
+#include "parallel/presence.h"
 #include "parallel/walk.h"
 
 static const struct {
@@ -15,6 +16,7 @@ static const struct {
     [CS_MEMORY_STASH] = {"activations kept", "activations_bytes"},
     [CS_MEMORY_LOGITS] = {"logits", "logits_bytes"},
     [CS_MEMORY_SCRATCH] = {"activations, temporary", "temporary_bytes"},
+    [CS_MEMORY_MESSAGES] = {"messages", "messages_bytes"},
     [CS_MEMORY_CACHE] = {"key-value cache", "cache_bytes"},
     [CS_MEMORY_WORK] = {"matrix products' work", "work_bytes"},
     [CS_MEMORY_TABLES] = {"tables and batches", "tables_bytes"},
@@ -34,8 +36,7 @@ const char *cs_memory_key(cs_memory_kind kind)
 /* Sums over the parameters of a rank. */
 typedef struct sums {
     int64_t parameters, elements; /* elements: with the alignment of the flat buffers */
-    int64_t group, largest;       /* elements of the group being summed, of the largest one */
-    int64_t packed, group_packed, largest_packed, work;
+    int64_t packed, work;
     int64_t sealed, sealed_packed, largest_pack; /* bytes that are given back once they are packed (cs_model_seal), of their packs, of one */
 } sums;
 
@@ -43,14 +44,19 @@ typedef struct shard {
     const cs_memory_request *q;
     int64_t rows; /* of the batch */
     int forms;    /* 1: only y = x W^T runs, 2: its backward too */
+    cs_presence_unit *unit; /* [n_layers + 3] of the model without stages */
+    int64_t at;             /* the one being summed */
     sums s;
 } shard;
 
 static void add_products(shard *sh, int64_t rows, int64_t cols)
 {
     cs_gemm_bytes b = sh->q->kernels->gemm_bytes(sh->rows, rows, cols, sh->q->threads);
-    for (int form = 0; form < sh->forms; form++)
-        sh->s.group_packed = cs_walk_add(sh->s.group_packed, b.pack[form] < INT64_MAX ? (int64_t)b.pack[form] : INT64_MAX);
+    for (int form = 0; form < sh->forms; form++) {
+        int64_t bytes = b.pack[form] < INT64_MAX ? (int64_t)b.pack[form] : INT64_MAX;
+        sh->unit[sh->at].pack[form] = cs_walk_add(sh->unit[sh->at].pack[form], bytes);
+        sh->s.packed = cs_walk_add(sh->s.packed, bytes);
+    }
     int64_t work = (int64_t)b.work[sh->forms - 1];
     sh->s.work = work > sh->s.work ? work : sh->s.work;
 }
@@ -62,7 +68,6 @@ static void add_row(shard *sh, const cs_param_table *t, int64_t row)
     bool last = t->place.stage == t->place.n_stages - 1;
     sh->s.parameters += p->n;
     sh->s.elements += aligned;
-    sh->s.group += aligned;
     if (p->n > 0 && p->ndim == 2 && (row != CS_ROW_EMBED || (sh->q->spec->tied_head && last)))
         add_products(sh, p->rows, p->cols);
     if (sh->q->layout.inference && sh->q->kernels->weight_pack && cs_param_for_products_only(sh->q->spec, t, p)) {
@@ -75,21 +80,10 @@ static void add_row(shard *sh, const cs_param_table *t, int64_t row)
     }
 }
 
-/* ZeRO 2 and 3 gather a group as a whole. */
-static void end_group(shard *sh)
-{
-    sums *s = &sh->s;
-    s->largest = s->group > s->largest ? s->group : s->largest;
-    s->largest_packed = s->group_packed > s->largest_packed ? s->group_packed : s->largest_packed;
-    s->packed = cs_walk_add(s->packed, s->group_packed);
-    s->group = s->group_packed = 0;
-}
-
 static void add_rows(shard *sh, const cs_param_table *t, int64_t first, int64_t end)
 {
     for (int64_t r = first; r < end; r++)
         add_row(sh, t, r);
-    end_group(sh);
 }
 
 /* The parts that ZeRO 3 gathers: embedding and its norm, every layer, final norm and head with a tied head's copy of the embedding. */
@@ -98,7 +92,8 @@ static void add_table(shard *sh, const cs_param_table *t)
     bool first = t->place.stage == 0;
     if (first)
         add_rows(sh, t, CS_ROW_EMBED, CS_ROW_FINAL_NORM);
-    for (int64_t at = CS_ROW_FIRST_LAYER; at < t->n_rows; at += CS_ROW_PER_LAYER)
+    sh->at = CS_PRESENCE_FIRST_LAYER;
+    for (int64_t at = CS_ROW_FIRST_LAYER; at < t->n_rows; at += CS_ROW_PER_LAYER, sh->at++)
         add_rows(sh, t, at, at + CS_ROW_PER_LAYER);
     add_rows(sh, t, first ? CS_ROW_FINAL_NORM : CS_ROW_EMBED, CS_ROW_FIRST_LAYER);
 }
@@ -114,24 +109,43 @@ static int64_t batch_bytes(const cs_memory_request *q, const cs_param_table *t)
     return cs_walk_add(bytes, cs_walk_mul(cs_walk_mul(batch, l->n_micro), q->evaluates ? 3 : 1));
 }
 
-static void add_parameters(const cs_memory_request *q, const sums *s, const cs_param_table *t, cs_memory *out)
+static int64_t message_bytes(const cs_memory_request *q, int64_t stage)
 {
     const cs_layout *l = &q->layout;
+    int64_t rows = cs_walk_mul(l->largest_mbs, l->seq_length), around = l->chunks > 1;
+    if (l->inference || l->pp == 1)
+        return 0;
+    rows = l->sequence_parallel ? rows / l->tp : rows;
+    int64_t bytes = cs_walk_mul(cs_walk_mul(rows, q->spec->hidden), (int64_t)cs_dtype_size(q->table->prec.store));
+    return cs_walk_mul(bytes, (stage < l->pp - 1 || around) + (stage > 0 || around));
+}
+
+static void add_parameters(const cs_memory_request *q, const shard *sh, const cs_param_table *t, cs_memory *out)
+{
+    const sums *s = &sh->s;
+    const cs_layout *l = &q->layout;
     const cs_precision *p = &q->table->prec;
-    int64_t store = (int64_t)cs_dtype_size(p->store), acc = (int64_t)cs_dtype_size(p->acc), master = (int64_t)cs_dtype_size(p->master);
-    int64_t *b = out->bytes, part = cs_dp_largest_part(t, l->dp), all = s->elements;
-    bool sharded = !l->inference && l->dp > 1;
+    int64_t store = (int64_t)cs_dtype_size(p->store), acc = (int64_t)cs_dtype_size(p->acc);
+    int64_t *b = out->bytes, all = s->elements;
+    int64_t zero = l->inference || l->dp == 1 ? 0 : l->zero, each_master = p->store == p->master ? 0 : (int64_t)cs_dtype_size(p->master);
+    int64_t each_moments = cs_update_moments(q->rule) * acc;
+    cs_presence most = zero > 0 ? cs_presence_most(t, l, each_moments + each_master, sh->unit) : (cs_presence){0};
     out->parameters = s->parameters;
-    b[CS_MEMORY_WEIGHTS] = cs_walk_mul(sharded && l->zero >= 3 ? part + s->largest : all, store);
-    b[CS_MEMORY_PACKED] = sharded && l->zero >= 3 ? s->largest_packed : s->packed;
+    b[CS_MEMORY_WEIGHTS] = cs_walk_mul(zero >= 3 ? most.own + most.weights : all, store);
+    b[CS_MEMORY_PACKED] = zero >= 3 ? most.packed : s->packed;
     b[CS_MEMORY_WORK] = s->work;
     if (l->inference) {
         b[CS_MEMORY_WEIGHTS] -= s->sealed;
         return;
     }
-    b[CS_MEMORY_GRADS] = cs_walk_mul(sharded && l->zero >= 2 ? part + s->largest : all, acc);
-    b[CS_MEMORY_MOMENTS] = cs_walk_mul(sharded && l->zero >= 1 ? part : all, cs_update_moments(q->rule) * acc);
-    b[CS_MEMORY_MASTER] = p->store == p->master ? 0 : cs_walk_mul(sharded && l->zero >= 1 ? part : all, master);
+    b[CS_MEMORY_GRADS] = cs_walk_mul(zero >= 2 ? most.own + most.grads : all, acc);
+    int64_t state = zero >= 1 ? most.own : all, moments = cs_walk_mul(state, each_moments), masters = cs_walk_mul(state, each_master);
+    if (q->offloads) {
+        out->offloaded = cs_walk_add(moments, masters);
+        return;
+    }
+    b[CS_MEMORY_MOMENTS] = moments;
+    b[CS_MEMORY_MASTER] = masters;
 }
 
 /* The weights were whole once, with the packs of those already sealed and one more; all of that is there before the first token. */
@@ -164,19 +178,21 @@ static void add_cache(const cs_memory_request *q, int64_t stage, cs_memory *out)
 }
 
 /* Everything but what is counted in `out` already. False when a size does not fit. */
-static bool add_all(const cs_memory_request *q, const cs_param_table *t, cs_memory *out)
+static bool add_all(const cs_memory_request *q, const cs_param_table *t, cs_presence_unit *unit, cs_memory *out)
 {
     const cs_layout *l = &q->layout;
     int64_t stage = t->place.stage, tables, unused;
     cs_activations act;
-    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length), .forms = l->inference ? 1 : 2};
+    shard sh = {.q = q, .rows = l->inference ? q->rows : cs_walk_mul(l->largest_mbs, l->seq_length), .forms = l->inference ? 1 : 2,
+                .unit = unit};
     if (sh.rows >= (int64_t)1 << 40 || !cs_walk_stage(q, stage, &act) || !cs_walk_tables(q, stage, &tables, &unused))
         return false;
     add_table(&sh, t);
-    add_parameters(q, &sh.s, t, out);
+    add_parameters(q, &sh, t, out);
     out->bytes[CS_MEMORY_STASH] = act.stash;
     out->bytes[CS_MEMORY_LOGITS] = act.logits;
     out->bytes[CS_MEMORY_SCRATCH] = act.scratch - act.logits;
+    out->bytes[CS_MEMORY_MESSAGES] = message_bytes(q, stage);
     if (l->inference)
         add_cache(q, stage, out);
     out->bytes[CS_MEMORY_TABLES] = cs_walk_add(tables, batch_bytes(q, t));
@@ -198,12 +214,13 @@ cs_status cs_memory_of_stage(const cs_memory_request *q, int64_t stage, cs_memor
                        .in_flight = l->inference ? 1 : q->schedule->stage[stage].n_slots};
     cs_arena_init(&arena, "the table of a stage");
     cs_layers *chunk = cs_arena_calloc(&arena, (size_t)l->chunks, sizeof *chunk);
-    cs_status status = chunk ? CS_OK : cs_fail_nomem(err, (size_t)l->chunks * sizeof *chunk, "a layout");
+    cs_presence_unit *unit = cs_arena_calloc(&arena, (size_t)q->spec->n_layers + CS_PRESENCE_FIRST_LAYER + 1, sizeof *unit);
+    cs_status status = chunk && unit ? CS_OK : cs_fail_nomem(err, (size_t)l->chunks * sizeof *chunk, "a layout");
     if (status == CS_OK) { /* the last rank has most of a vocabulary that does not divide */
         const cs_place place = cs_layout_place(l, stage, l->tp - 1, chunk);
         status = cs_param_table_init(&t, q->spec, q->table->prec, false, &place, &arena, err);
     }
-    if (status == CS_OK && !add_all(q, &t, out))
+    if (status == CS_OK && !add_all(q, &t, unit, out))
         status = cs_fail(err, CS_E_USAGE, "the memory of a rank does not fit in 63 bits; use smaller sizes");
     cs_arena_release(&arena);
     return status;

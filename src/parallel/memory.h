@@ -1,7 +1,7 @@
 /* What a rank will hold, in bytes, from the parameter table and the layout alone: the model is never allocated. The modules' allocations are walked
  * through in the order of nn/ and model/ (who changes one there changes it here; tests/cli/test_plan.sh compares with real runs). Tensor and pipeline
  * parallel ranks: parameters by the table of their place; heads, feed-forward and vocabulary are divided, the residual stream is not, or by
- * rows under sequence parallelism. ZeRO 2 and 3: one whole group (embedding, a layer, or final norm and head) is gathered at a time. */
+ * rows under sequence parallelism. ZeRO 2 and 3: what is whole at a time, by parallel/presence.h. */
 #ifndef CS_PARALLEL_MEMORY_H
 #define CS_PARALLEL_MEMORY_H
 
@@ -15,6 +15,7 @@ typedef enum cs_memory_kind {
     CS_MEMORY_STASH,   /* activations kept for backward */
     CS_MEMORY_LOGITS,
     CS_MEMORY_SCRATCH, /* temporary activations beyond the memory of the logits, which serves them too */
+    CS_MEMORY_MESSAGES, /* to neighbour stages: one each way; a stage that runs ahead of its neighbour takes one more for each */
     CS_MEMORY_CACHE,   /* keys and values: filled positions, or those copied from and to while the last sequence's block grows */
     CS_MEMORY_WORK,    /* of the matrix products */
     CS_MEMORY_TABLES,  /* positions, parameter table, batches */
@@ -36,6 +37,7 @@ typedef struct cs_memory_request {
     const cs_schedule *schedule; /* of the layout; NULL for inference */
     cs_update_rule rule;         /* of the optimizer */
     bool evaluates;              /* training with evaluations */
+    bool offloads;               /* moments and master weights lie in a file */
     /* layout.inference: the micro batch is the number of sequences */
     int64_t rows;                /* of one forward call */
     int64_t cache_positions, cache_growth; /* room per sequence, and of the block that the last growth copies from (0 = never grown) */
@@ -46,6 +48,7 @@ typedef struct cs_memory {
     int64_t parameters;            /* of the rank, of the one with most of the vocabulary */
     int64_t in_flight;             /* (micro-batch, chunk) pairs */
     int64_t bytes[CS_MEMORY_COUNT], total;
+    int64_t offloaded;             /* bytes of the file that the optimizer state lies in, 0 = none */
     int64_t reserved;              /* total plus room that is asked for and never touched: the arenas' and the cache's */
 } cs_memory;
 

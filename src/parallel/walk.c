@@ -89,7 +89,7 @@ typedef struct walk {
     int64_t store, acc;         /* bytes of an element */
     bool gathers;               /* sequence parallelism over several ranks */
     int64_t logits;
-    arena stash, scratch;
+    arena stash, refill, scratch;
 } walk;
 
 static void tensor(const walk *w, arena *a, int64_t rows, int64_t cols)
@@ -102,21 +102,34 @@ static void per_row(const walk *w, arena *a, int64_t rows, int64_t times)
     take(a, cs_walk_mul(cs_walk_mul(rows, times), w->acc));
 }
 
-/* nn/norm.c: reciprocal deviations, and means where the family has them. */
-static void norm_forward(walk *w, bool keep, int64_t rows)
+/* nn/norm.c: reciprocal deviations, and means where the family has them. keep: arena for what backward needs, NULL = it needs nothing. */
+static void norm_forward(walk *w, arena *keep, int64_t rows)
 {
     mark m = save(&w->scratch);
     for (int i = 0; i < (w->s->family->norm == CS_NORM_LAYER ? 2 : 1); i++)
-        per_row(w, keep ? &w->stash : &w->scratch, rows, 1);
+        per_row(w, keep ? keep : &w->scratch, rows, 1);
     restore(&w->scratch, m);
 }
 
-/* One whole buffer of T rows beside the rank's share, for a moment. */
+/* nn/region.c under sequence parallelism: a whole buffer of T rows beside the rank's share; the rows of all ranks. */
+static void whole_rows(walk *w)
+{
+    if (w->gathers)
+        tensor(w, &w->scratch, w->T, w->s->hidden);
+}
+
+static void row_counts(walk *w)
+{
+    if (w->gathers)
+        take(&w->scratch, w->q->layout.tp * 8);
+}
+
+/* Both, for the time of a product: its input gathered, or its output's terms summed. */
 static void gather(walk *w)
 {
     mark m = save(&w->scratch);
-    if (w->gathers)
-        tensor(w, &w->scratch, w->T, w->s->hidden);
+    whole_rows(w);
+    row_counts(w);
     restore(&w->scratch, m);
 }
 
@@ -132,10 +145,10 @@ static int64_t qkv_columns(const walk *w)
 }
 
 /* cs_block_forward: keep = with `saved`. */
-static void block_forward(walk *w, bool keep)
+static void block_forward(walk *w, arena *keep)
 {
     mark m = save(&w->scratch);
-    arena *a = keep ? &w->stash : &w->scratch;
+    arena *a = keep ? keep : &w->scratch;
     int64_t H = w->s->hidden;
     tensor(w, a, w->R, H);
     tensor(w, a, w->T, qkv_columns(w));
@@ -147,8 +160,9 @@ static void block_forward(walk *w, bool keep)
     mark before = save(&w->scratch);
     attention_pointers(w);
     if (keep)
-        per_row(w, &w->stash, w->T, w->heads);
+        per_row(w, keep, w->T, w->heads);
     restore(&w->scratch, before);
+    gather(w);
     norm_forward(w, keep, w->R);
     tensor(w, a, w->T, w->up);
     tensor(w, &w->scratch, w->T, w->ffn);
@@ -162,12 +176,16 @@ static void block_backward(walk *w)
     tensor(w, &w->scratch, w->R, w->s->hidden);
     tensor(w, &w->scratch, w->T, w->heads * w->s->head_dim);
     tensor(w, &w->scratch, w->T, qkv_columns(w));
-    for (int i = 0; w->gathers && i < 2; i++) /* dy, and the layer's input once more for its weight's gradient */
-        tensor(w, &w->scratch, w->T, w->s->hidden);
     mark before = save(&w->scratch);
     tensor(w, &w->scratch, w->T, w->ffn);
     tensor(w, &w->scratch, w->T, w->ffn);
+    whole_rows(w); /* dy; inputs are gathered once more for their weights' gradients */
+    row_counts(w);
+    gather(w);
     restore(&w->scratch, before);
+    whole_rows(w);
+    row_counts(w);
+    gather(w);
     attention_pointers(w);
     /* What the kernel asks for is rows times a width. */
     int64_t width = (int64_t)w->q->kernels->attn_work_bytes(1, w->heads, w->kv_heads, w->s->head_dim);
@@ -176,27 +194,34 @@ static void block_backward(walk *w)
 }
 
 /* Final norm and loss; `keep` with their gradients. */
-static void head_forward(walk *w, bool keep)
+static void head_forward(walk *w, arena *keep)
 {
     mark m = save(&w->scratch);
     int64_t rows = cs_loss_chunk_rows(w->T, w->vocab, w->q->table->prec.acc);
-    tensor(w, keep ? &w->stash : &w->scratch, w->R, w->s->hidden);
+    tensor(w, keep ? keep : &w->scratch, w->R, w->s->hidden);
     norm_forward(w, keep, w->R);
-    gather(w);
     int64_t logits = cs_walk_mul(cs_walk_mul(rows, w->vocab), w->acc), work = cs_walk_mul(rows, (int64_t)cs_loss_row_bytes());
     take(&w->scratch, logits);
     take(&w->scratch, work);
     w->logits = cs_walk_add(logits, work);
+    if (keep) {
+        tensor(w, keep, w->R, w->s->hidden);
+        whole_rows(w);
+    }
+    whole_rows(w);
+    row_counts(w);
     if (keep)
-        tensor(w, &w->stash, w->R, w->s->hidden);
+        row_counts(w);
     restore(&w->scratch, m);
 }
 
 /* What enters a chunk: the embedding's rows (and their norm), or what the stage before sent. */
-static void entry(walk *w, bool first, bool keep)
+static void entry(walk *w, bool first, arena *keep)
 {
-    arena *a = keep ? &w->stash : &w->scratch;
+    arena *a = keep ? keep : &w->scratch;
     tensor(w, a, w->R, w->s->hidden);
+    if (first)
+        gather(w);
     if (!keep)
         tensor(w, a, w->R, w->s->hidden);
     if (!first || !w->s->family->embed_norm)
@@ -209,33 +234,33 @@ static void entry(walk *w, bool first, bool keep)
 static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers, int64_t again)
 {
     const cs_layout *l = &w->q->layout;
-    entry(w, first, true);
+    entry(w, first, &w->stash);
     for (int64_t i = 0; i < n_layers; i++) {
         bool inner = l->recompute == CS_RECOMPUTE_UNIFORM && (i + 1) % l->recompute_layers != 0 && i + 1 < n_layers;
         mark m = save(&w->scratch);
         tensor(w, inner ? &w->scratch : &w->stash, w->R, w->s->hidden);
         if (inner) /* two buffers take turns within a group */
             tensor(w, &w->scratch, w->R, w->s->hidden);
-        block_forward(w, i >= again);
+        block_forward(w, i >= again ? &w->stash : NULL);
         restore(&w->scratch, m);
     }
     if (last)
-        head_forward(w, true);
+        head_forward(w, &w->stash);
 }
 
 static void chunk_backward(walk *w, int64_t n_layers)
 {
     const cs_layout *l = &w->q->layout;
-    mark m = save(&w->scratch), kept = save(&w->stash);
+    mark m = save(&w->scratch), before = save(&w->refill);
     tensor(w, &w->scratch, w->R, w->s->hidden);
     int64_t group = l->recompute == CS_RECOMPUTE_NONE ? 0 : l->recompute == CS_RECOMPUTE_BLOCK ? 1 : l->recompute_layers;
     group = group < n_layers ? group : n_layers;
     for (int64_t i = 0; i < group; i++) {
-        tensor(w, i + 1 < group ? &w->stash : &w->scratch, w->R, w->s->hidden);
-        block_forward(w, true);
+        tensor(w, i + 1 < group ? &w->refill : &w->scratch, w->R, w->s->hidden);
+        block_forward(w, &w->refill);
     }
     block_backward(w);
-    restore(&w->stash, kept);
+    restore(&w->refill, before);
     restore(&w->scratch, m);
 }
 
@@ -243,22 +268,22 @@ static void chunk_backward(walk *w, int64_t n_layers)
 static void evaluation(walk *w, bool first, bool last)
 {
     mark m = save(&w->scratch);
-    entry(w, first, false);
-    block_forward(w, false);
+    entry(w, first, NULL);
+    block_forward(w, NULL);
     if (last)
-        head_forward(w, false);
+        head_forward(w, NULL);
     restore(&w->scratch, m);
 }
 
 /* cs_model_logits. */
 static void inference(walk *w, bool first, bool last)
 {
-    entry(w, first, false);
-    block_forward(w, false);
+    entry(w, first, NULL);
+    block_forward(w, NULL);
     for (int i = 0; last && i < 2; i++)
         tensor(w, &w->scratch, w->q->layout.micro_batch, w->s->hidden);
     if (last)
-        norm_forward(w, false, w->q->layout.micro_batch);
+        norm_forward(w, NULL, w->q->layout.micro_batch);
 }
 
 static void init(walk *w, const cs_memory_request *q)
@@ -272,7 +297,7 @@ static void init(walk *w, const cs_memory_request *q)
     w->R = w->gathers ? w->T / l->tp : w->T;
     w->store = (int64_t)cs_dtype_size(q->table->prec.store);
     w->acc = (int64_t)cs_dtype_size(q->table->prec.acc);
-    w->stash.current = w->scratch.current = -1;
+    w->stash.current = w->refill.current = w->scratch.current = -1;
 }
 
 bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *out)
@@ -285,28 +310,24 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
     if (l->inference) {
         inference(&w, first, last);
     } else {
-        int64_t largest = 0, refilled = 0;
         for (int64_t c = 0; c < l->chunks; c++) {
             int64_t n = cs_layout_n_layers(l, stage, c);
             w.stash = (arena){.current = -1};
             chunk_forward(&w, first && c == 0, last && c == l->chunks - 1, n, cs_layout_again(l, stage));
-            int64_t kept = w.stash.used;
             chunk_backward(&w, n);
             if (w.stash.failed)
                 return false;
-            largest = kept > largest ? kept : largest;
-            refilled = w.stash.high - kept > refilled ? w.stash.high - kept : refilled;
+            out->slot = w.stash.high > out->slot ? w.stash.high : out->slot;
         }
         if (q->evaluates)
             evaluation(&w, first, last);
-        out->stash = cs_walk_add(cs_walk_mul(largest, q->schedule->stage[stage].n_slots), refilled);
-        /* With a pipeline the slots are cut to measure. */
-        out->slack = l->pp == 1 ? slack(&w.stash) : 0;
+        out->refill = w.refill.high;
+        out->stash = cs_walk_add(cs_walk_mul(out->slot, q->schedule->stage[stage].n_slots), out->refill);
     }
     out->scratch = w.scratch.high;
     out->logits = w.logits;
-    out->slack += slack(&w.scratch);
-    return !w.stash.failed && !w.scratch.failed && out->stash < INT64_MAX / 4;
+    out->slack = l->inference ? slack(&w.scratch) : 0;
+    return !w.stash.failed && !w.refill.failed && !w.scratch.failed && out->stash < INT64_MAX / 4;
 }
 
 bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, int64_t *unused)

@@ -1,5 +1,5 @@
 /* The allocations of one forward and backward, replayed on arenas without memory: the order and the sizes are those of model/model.c,
- * model/block.c and nn/, the growth that of the arenas in base/mem.c. Private to src/parallel. */
+ * model/block.c and nn/, the growth that of the arenas in base/mem.c. */
 #ifndef CS_PARALLEL_WALK_H
 #define CS_PARALLEL_WALK_H
 
@@ -9,7 +9,8 @@ typedef struct cs_activations {
     int64_t stash;   /* all slots in flight, each as large as the largest chunk of the stage, and what recomputation fills again */
     int64_t scratch; /* high-water mark, logits included */
     int64_t logits;  /* of one chunk, with the statistics of its rows */
-    int64_t slack;   /* asked for by the arenas and not used */
+    int64_t slot, refill; /* a stash; what layers keep that are computed again */
+    int64_t slack;   /* asked for by the arenas and not used: inference; in training they are made as large as they have to be (cs_model_make_room) */
 } cs_activations;
 
 /* false: a size does not fit. */

@@ -1,4 +1,5 @@
 /* The loop: steps, log, evaluation, checkpoints, and every way to end: done, asked to stop, numbers that stay bad. */
+#include "train/footprint.h"
 #include "train/profile.h"
 #include "train/trainer.h"
 
@@ -195,6 +196,7 @@ static cs_status loop(cs_trainer *t, cs_error *err)
     }
     if (cs_comm_rank(t->world) == 0 && t->log.bar.tty)
         cs_progress_finish(&t->log.bar, t->state.step);
+    CS_TRY(cs_footprint_write(t, err));
     save_or_warn(t);
     if (!stopped)
         CS_TRY(final_evaluations(t, err));

@@ -1,5 +1,5 @@
 /* What a run says about itself: Megatron's log line, rows of metrics.jsonl, TensorBoard scalars. Rank 0 only. */
-#include "train/trainer.h"
+#include "train/footprint.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 void cs_report_init(cs_report *r)
 {
@@ -54,13 +53,6 @@ static void set_real(json_t *o, const char *key, double value)
     json_object_set_new(o, key, isfinite(value) ? json_real(value) : json_null());
 }
 
-static double peak_rss_bytes(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_maxrss * 1024;
-}
-
 static json_t *make_row(const cs_report *r, const cs_trainer *t, double loss, double seconds)
 {
     const cs_train_state *st = &t->state;
@@ -86,7 +78,7 @@ static json_t *make_row(const cs_report *r, const cs_trainer *t, double loss, do
     set_real(o, "bwd_ms", r->sum.backward_s / steps * 1e3);
     set_real(o, "comm_ms", r->sum.comm_s / steps * 1e3);
     set_real(o, "opt_ms", r->sum.optimizer_s / steps * 1e3);
-    set_real(o, "rss_bytes", peak_rss_bytes());
+    set_real(o, "rss_bytes", cs_footprint_resident());
     json_object_set_new(o, "skipped", json_integer(st->skipped));
     json_object_set_new(o, "nan", json_integer(st->nan_steps));
     set_real(o, "time", cs_clock_wall());

@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "base/clock.h"
+#include "parallel/walk.h"
 
 #include <math.h>
 
@@ -26,6 +27,18 @@ static cs_status fill_batches(cs_trainer *t, cs_split split, int64_t consumed, i
     return CS_OK;
 }
 
+/* Memory for the activations of a step by that schedule, as `cspeed plan` counts it. */
+static cs_status make_room(cs_trainer *t, const cs_schedule *s, cs_error *err)
+{
+    cs_activations a;
+    int stage = t->mesh.coord[CS_AXIS_PP];
+    const cs_memory_request q = {.spec = &t->model->spec, .table = &t->model->table, .kernels = t->model->k, .threads = (int)t->identity.threads,
+                                 .layout = t->layout, .schedule = s, .evaluates = t->cfg.eval_iters > 0};
+    if (!cs_walk_stage(&q, stage, &a))
+        return cs_fail(err, CS_E_USAGE, "the activations of a rank do not fit in 63 bits; use smaller sizes");
+    return cs_model_make_room(t->model, s->stage[stage].n_slots, (cs_model_room){a.slot, a.refill, a.scratch}, err);
+}
+
 /* The schedule for n_micro micro-batches, kept until their number changes. Stashes for it are there afterwards. */
 static cs_status make_schedule(cs_trainer *t, int which, int64_t n_micro, cs_error *err)
 {
@@ -35,7 +48,7 @@ static cs_status make_schedule(cs_trainer *t, int which, int64_t n_micro, cs_err
         return CS_OK;
     cs_arena_release(&t->tables[which]);
     CS_TRY(cs_schedule_init(s, which == TRAINING ? l->schedule : CS_SCHEDULE_FORWARD, (int)l->pp, (int)l->chunks, n_micro, &t->tables[which], err));
-    return cs_model_add_stashes(t->model, s->stage[t->mesh.coord[CS_AXIS_PP]].n_slots, err);
+    return which == TRAINING ? make_room(t, s, err) : CS_OK;
 }
 
 /* What one micro-batch's summed loss is multiplied by: 1/tokens of the step, or (AscendSpeed) 1/(its own tokens * micro-batches * ranks). */
@@ -132,7 +145,7 @@ cs_status cs_trainer_step(cs_trainer *t, cs_step_result *out, cs_error *err)
     return CS_OK;
 }
 
-cs_status cs_trainer_evaluate(cs_trainer *t, cs_split split, double *loss, cs_error *err)
+static cs_status evaluate(cs_trainer *t, cs_split split, double *loss, cs_error *err)
 {
     double sums[2] = {0, 0};
     int64_t consumed = split == CS_SPLIT_VALID ? t->state.consumed_valid : 0;
@@ -155,4 +168,14 @@ cs_status cs_trainer_evaluate(cs_trainer *t, cs_split split, double *loss, cs_er
         t->state.consumed_valid = consumed;
     *loss = sums[1] > 0 ? sums[0] / sums[1] : 0;
     return CS_OK;
+}
+
+/* The timeline is one of training steps. */
+cs_status cs_trainer_evaluate(cs_trainer *t, cs_split split, double *loss, cs_error *err)
+{
+    bool on = t->timeline.on;
+    t->timeline.on = false;
+    cs_status status = evaluate(t, split, loss, err);
+    t->timeline.on = on;
+    return status;
 }

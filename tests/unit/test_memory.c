@@ -6,6 +6,7 @@
 #include "optim/optimizer.h"
 #include "parallel/dp.h"
 #include "parallel/memory.h"
+#include "parallel/walk.h"
 
 #include <omp.h>
 #include <setjmp.h>
@@ -165,13 +166,14 @@ static void within(int64_t got, int64_t least, int64_t most, const char *what)
         fail_msg("%s: %lld bytes allocated, predicted %lld to %lld", what, (long long)got, (long long)least, (long long)most);
 }
 
-/* Two steps and an evaluation: all blocks stay allocated afterwards. */
-static void train(cs_model *m, cs_dp *dp)
+/* Two steps and an evaluation in arenas made to measure: all blocks stay allocated afterwards. */
+static void train(cs_model *m, cs_dp *dp, const cs_activations *room)
 {
     static int32_t tokens[SAMPLES * SEQ], pos[SAMPLES * SEQ];
     static float weights[SAMPLES * SEQ];
     static const int64_t start[SAMPLES + 1] = {0, SEQ, 2 * SEQ};
     cs_error err = {0};
+    must(cs_model_make_room(m, 1, (cs_model_room){room->slot, room->refill, room->scratch}, &err), &err);
     must(cs_dp_init(dp, &m->table, m->k, m->mesh, (cs_dp_policy){0}, &err), &err);
     cs_model_bind_grad(m, m->table.grad);
     cs_param_table_fill(&m->table, 3);
@@ -200,6 +202,7 @@ static void test_training_matches_counter(void **state)
         cs_schedule schedule;
         cs_arena arena;
         cs_memory p;
+        cs_activations room;
         cs_dp dp;
         cs_error err = {0};
         if (i > 3 && stores[i % 4] == CS_F64)
@@ -211,10 +214,11 @@ static void test_training_matches_counter(void **state)
         q.evaluates = true;
         plan_layout(&q, &spec, &schedule, &arena);
         must(cs_memory_of_stage(&q, 0, &p, &err), &err);
+        assert_true(cs_walk_stage(&q, 0, &room));
         cs_arena_release(&arena);
         int64_t before = cs_mem_bytes();
         cs_model *m = make_model(&spec, stores[i % 4], true, SEQ);
-        train(m, &dp);
+        train(m, &dp, &room);
         /* The products' workspace belongs to the thread and may be there from the case before. */
         within(cs_mem_bytes() - before, p.reserved - p.bytes[CS_MEMORY_WORK], p.reserved, spec.family->name);
         assert_int_equal(p.bytes[CS_MEMORY_WEIGHTS] + p.bytes[CS_MEMORY_GRADS],
