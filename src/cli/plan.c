@@ -18,7 +18,7 @@
 typedef struct plan_config {
     cs_train_config train;
     int64_t world_size, inference, diagram;
-    const char *machine, *svg;
+    const char *machine, *svg, *trace;
     bool search;
     double memory;
 } plan_config;
@@ -31,6 +31,7 @@ static const cs_option rows[] = {
      "JSON file that describes what the ranks run on (docs/parallelism.md); default: this machine, measured, --nproc ranks a host", NULL},
     {"diagram", CS_OPT_INT, offsetof(plan_config, diagram), "100", "0..1000", "columns of the drawn pipeline, 0 = none", NULL},
     {"svg", CS_OPT_STR, offsetof(plan_config, svg), NULL, NULL, "file for the drawn pipeline as SVG", NULL},
+    {"trace", CS_OPT_STR, offsetof(plan_config, trace), NULL, NULL, "file for the planned step as a Chrome trace, as of train --profile", NULL},
     {"search", CS_OPT_FLAG, offsetof(plan_config, search), NULL, NULL,
      "find the fastest layouts of --world-size ranks for --global-batch-size that fit into --memory", NULL},
     {"memory", CS_OPT_REAL, offsetof(plan_config, memory), "0", "0..1e9", "GiB that a rank may take, for --search", NULL},
@@ -130,7 +131,7 @@ static void note_unused(const cs_cli *cli, const plan_config *c)
 {
     static const char *const flags[] = {"global-batch-size", "zero-stage", "use-distributed-optimizer", "recompute-granularity",
                                         "checkpoint-activations", "sequence-parallel", "num-layers-per-virtual-pipeline-stage", "fold-mode",
-                                        "optimized-pipeline", "manual-mbs", "machine", "svg"};
+                                        "optimized-pipeline", "manual-mbs", "machine", "svg", "trace"};
     static const char *const searched[] = {"tensor-model-parallel-size", "pipeline-model-parallel-size", "num-layers-per-virtual-pipeline-stage",
                                            "micro-batch-size", "fold-mode", "optimized-pipeline", "manual-mbs", "use-manual-layer-allocation",
                                            "manual-layers", "zero-stage", "use-distributed-optimizer", "sequence-parallel",
@@ -138,8 +139,6 @@ static void note_unused(const cs_cli *cli, const plan_config *c)
     for (size_t i = 0; c->search && i < sizeof searched / sizeof *searched; i++)
         if (cs_options_given(cli->options, searched[i]) == 2)
             cs_note("--%s has no effect with --search", searched[i]);
-    if (c->train.offload_dir)
-        cs_note("--optimizer-offload-dir: the optimizer's state, which the system moves to the disk when it needs the room, is counted as memory");
     for (size_t i = 0; c->inference > 0 && i < sizeof flags / sizeof *flags; i++)
         if (cs_options_given(cli->options, flags[i]) == 2)
             cs_note("--%s has no effect with --inference", flags[i]);
@@ -172,6 +171,7 @@ static cs_status prepare(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     q->table = &p->table;
     q->evaluates = c->train.eval_iters > 0;
     q->rule = cs_optimizer_rule(&c->train.optimizer);
+    q->offloads = c->train.offload_dir != NULL;
     int64_t threads = cli->common->threads > 0 ? cli->common->threads : cs_cli_cores() / c->train.nproc;
     q->threads = threads > 0 ? (int)threads : 1;
     for (int64_t i = 0; i < p->table.n_rows; i++)
@@ -235,11 +235,19 @@ static cs_status compute(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     return cs_simulate(q, &p->machine, cli->perm, &p->sim, err);
 }
 
-static cs_status write_svg(const cs_plan *p, const char *path, cs_error *err)
+static cs_status write_svg(const cs_plan *p, cs_str *out, cs_error *err)
+{
+    cs_plan_svg(p, out);
+    return cs_str_check(out, err);
+}
+
+/* Makes a text and writes it; path NULL: nobody asked for it. */
+static cs_status write_text(const cs_plan *p, cs_status (*make)(const cs_plan *, cs_str *, cs_error *), const char *path, cs_error *err)
 {
     cs_str text = {0};
-    cs_plan_svg(p, &text);
-    cs_status status = cs_str_check(&text, err);
+    if (!path || p->request.layout.inference)
+        return CS_OK;
+    cs_status status = make(p, &text, err);
     if (status == CS_OK)
         status = cs_io_write_atomic(path, cs_str_cstr(&text), text.len, err);
     cs_str_release(&text);
@@ -253,8 +261,8 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
     if (!p)
         return cs_fail_nomem(err, sizeof *p, "the plan");
     CS_TRY(compute(cli, c, p, err));
-    if (c->svg && !p->request.layout.inference)
-        CS_TRY(write_svg(p, c->svg, err));
+    CS_TRY(write_text(p, write_svg, c->svg, err));
+    CS_TRY(write_text(p, cs_plan_trace, c->trace, err));
     if (cli->common->json)
         return cs_plan_print_json(p, err);
     cs_plan_print_text(p);

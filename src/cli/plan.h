@@ -35,6 +35,8 @@ cs_status cs_plan_print_json(const cs_plan *p, cs_error *err);
 void cs_plan_diagram(const cs_plan *p, int64_t columns, cs_str *out);
 /* The whole step as SVG text, appended to *out. */
 void cs_plan_svg(const cs_plan *p, cs_str *out);
+/* The step as a Chrome trace, appended to *out. CS_E_NOMEM. */
+cs_status cs_plan_trace(const cs_plan *p, cs_str *out, cs_error *err);
 
 /* Measures this machine for ranks of `threads` threads, `ranks_per_host` of which share it: arithmetic with the products and the attention of the
  * model's own shapes, memory, transfers between two ranks. What lies between hosts is assumed. Forks: comes before anything that starts a thread.

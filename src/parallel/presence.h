@@ -15,8 +15,8 @@ typedef struct cs_presence_unit {
 
 enum { CS_PRESENCE_EMBED, CS_PRESENCE_EMBED_NORM, CS_PRESENCE_FIRST_LAYER };
 
-/* unit: [n_layers + 3], the last one of final norm and head; `own` is written. state: bytes of an own element's optimizer state. Which of `size` data-parallel ranks holds most and what that is:
- * elements of weights (zero 3) and gradients beyond its own parts, elements of its parts, bytes of packs (zero 3). */
+/* Which data-parallel rank holds most and what that is: elements of its parts, of weights (zero 3) and gradients beyond them, bytes of packs (3).
+ * unit: [n_layers + 3], the last one of final norm and head; n and own are written. state: bytes of an own element's optimizer state. */
 typedef struct cs_presence {
     int64_t own, weights, grads, packed;
 } cs_presence;

@@ -3,7 +3,6 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #include <inttypes.h>
 
@@ -41,6 +40,20 @@ static void put_span(cs_str *out, int rank, const cs_time_span *s, double origin
     cs_str_puts(out, "}}");
 }
 
+void cs_profile_put(cs_str *out, int rank, const int coord[CS_AXIS_COUNT], const cs_time_span *span, int64_t n, double origin)
+{
+    if (rank == 0)
+        cs_str_puts(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+    put_names(out, rank, coord);
+    for (int64_t i = 0; i < n; i++)
+        put_span(out, rank, &span[i], origin);
+}
+
+void cs_profile_end(cs_str *out, int64_t lost)
+{
+    cs_str_printf(out, "\n],\"otherData\":{\"spans_without_room\":%" PRId64 "}}\n", lost);
+}
+
 /* What a rank sends ahead of its spans. */
 typedef struct head {
     int64_t n, lost;
@@ -51,9 +64,7 @@ static cs_status put_rank(cs_str *out, int rank, const cs_mesh *mesh, const head
 {
     int coord[CS_AXIS_COUNT];
     cs_mesh_coords(mesh->size, rank, coord);
-    put_names(out, rank, coord);
-    for (int64_t i = 0; i < h->n; i++)
-        put_span(out, rank, &span[i], h->origin);
+    cs_profile_put(out, rank, coord, span, h->n, h->origin);
     return cs_str_check(out, err);
 }
 
@@ -92,9 +103,8 @@ cs_status cs_profile_write(const cs_timeline *t, const cs_mesh *mesh, double ori
 {
     cs_str out = {0};
     int64_t lost = 0;
-    cs_str_puts(&out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
     cs_status status = gather(t, mesh, origin, &out, &lost, err);
-    cs_str_printf(&out, "\n],\"otherData\":{\"spans_without_room\":%" PRId64 "}}\n", lost);
+    cs_profile_end(&out, lost);
     if (status == CS_OK)
         status = cs_str_check(&out, err);
     if (status == CS_OK && cs_comm_rank(mesh->world) == 0)
