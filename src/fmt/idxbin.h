@@ -83,7 +83,7 @@ typedef struct cs_idxbin_writer {
     int64_t n_doc, cap_doc;
     uint8_t *buffer; /* tokens not yet written */
     size_t used;
-    bool sealed, publishing, published;
+    bool sealed, publishing, aside, published;
 } cs_idxbin_writer;
 
 /* dtype: one of the six token types. Makes the folder of `prefix` if it is missing. CS_E_IO (another writer has the lock, unwritable), CS_E_NOMEM. */
@@ -92,13 +92,18 @@ cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtyp
 cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64_t n, cs_error *err);
 /* Ends a document of all sequences added since the last call. */
 cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err);
-/* Writes the index and flushes both temporary files to disk; nothing may be added after it. Called by finish when it was not called before:
- * with several pairs, seal all, then publish all, then finish all. CS_E_IO; the writer must then be aborted. */
+/* Writes the index and flushes both temporary files to disk; nothing may be added after it. Called by finish when it was not called before. CS_E_IO;
+ * the writer must then be aborted. */
 cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err);
 /* Seals if need be, sets an older pair aside, renames .bin, then .idx. Until finish, abort puts the older pair (or nothing) back. CS_E_IO. */
 cs_status cs_idxbin_writer_publish(cs_idxbin_writer *w, cs_error *err);
 /* Publishes if need be and removes the older pair. After it, and after a failure, the writer is released and no temporary file is left. */
 cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err);
+/* Several pairs that belong together: w[n] for prefixes[n]. finish makes all of them or none. A run that is killed among the renames leaves no mixture
+ * of old and new: some index is missing, and the next writers of the same pairs put the older ones back. After a failure of init nothing is to be
+ * released; after one of finish every writer must be aborted. Otherwise as for one. */
+cs_status cs_idxbin_writers_init(cs_idxbin_writer *w, const char *const *prefixes, size_t n, cs_dtype dtype, cs_error *err);
+cs_status cs_idxbin_writers_finish(cs_idxbin_writer *w, size_t n, cs_error *err);
 /* Throws everything away. Safe on a zeroed or finished writer. */
 void cs_idxbin_writer_abort(cs_idxbin_writer *w);
 

@@ -27,10 +27,13 @@ static bool there(const cs_idxbin_writer *w, int path)
     return cs_io_kind(w->paths[path], NULL) != CS_FILE_NONE;
 }
 
-/* An older pair that was set aside takes its place again, unless a newer one stands there whole. */
-static void restore(const cs_idxbin_writer *w)
+/* Back: an older pair that was set aside takes its place again. Else a newer one stands there whole, and the older one goes. */
+static void restore(const cs_idxbin_writer *w, bool back)
 {
-    bool back = !there(w, IDX);
+    if (back && there(w, IDX_OLD))
+        back = cs_io_remove_tree(w->paths[IDX], NULL) == CS_OK; /* first, so that there is never an index beside the other one's tokens */
+    else if (back && there(w, IDX))
+        return;
     if (back && there(w, BIN_OLD))
         back = cs_io_rename(w->paths[BIN_OLD], w->paths[BIN], NULL) == CS_OK || !there(w, BIN_OLD);
     if (back && there(w, IDX_OLD))
@@ -58,10 +61,11 @@ static void forget(cs_idxbin_writer *w)
     *w = (cs_idxbin_writer){.lock = -1};
 }
 
-cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err)
+/* Everything but what is done to files that are there. */
+static cs_status prepare(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err)
 {
     static const char *const suffix[N_PATHS] = {".bin", ".idx", ".bin.tmp", ".idx.tmp", ".bin.old.tmp", ".idx.old.tmp", ".lock"};
-    *w = (cs_idxbin_writer){.dtype = dtype, .lock = -1};
+    *w = (cs_idxbin_writer){.dtype = dtype, .lock = -1, .bin = {.fd = -1}};
     bool ok = true;
     for (int i = 0; i < N_PATHS; i++) {
         size_t n = strlen(prefix), m = strlen(suffix[i]);
@@ -85,13 +89,30 @@ cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtyp
         s = make_folder(prefix, err);
     if (s == CS_OK)
         s = cs_io_lock(w->paths[LOCK], 0, &w->lock, err);
-    if (s == CS_OK) {
-        restore(w); /* a run that was killed between its renames */
-        s = cs_writer_init_plain(&w->bin, w->paths[BIN_TMP], err);
-    }
     if (s != CS_OK)
         forget(w);
     return s;
+}
+
+cs_status cs_idxbin_writers_init(cs_idxbin_writer *w, const char *const *prefixes, size_t n, cs_dtype dtype, cs_error *err)
+{
+    size_t ready = 0;
+    bool whole = true;
+    cs_status s = CS_OK;
+    while (ready < n && (s = prepare(&w[ready], prefixes[ready], dtype, err)) == CS_OK)
+        whole &= there(&w[ready++], IDX);
+    for (size_t k = 0; k < n && s == CS_OK; k++) {
+        restore(&w[k], !whole); /* after a run that was killed between its renames */
+        s = cs_writer_init_plain(&w[k].bin, w[k].paths[BIN_TMP], err);
+    }
+    for (size_t k = 0; k < ready && s != CS_OK; k++)
+        cs_idxbin_writer_abort(&w[k]);
+    return s;
+}
+
+cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err)
+{
+    return cs_idxbin_writers_init(w, &prefix, 1, dtype, err);
 }
 
 void cs_idxbin_writer_abort(cs_idxbin_writer *w)
@@ -104,7 +125,7 @@ void cs_idxbin_writer_abort(cs_idxbin_writer *w)
             cs_io_remove_tree(w->paths[IDX], NULL);
         if (!there(w, BIN_TMP))
             cs_io_remove_tree(w->paths[BIN], NULL);
-        restore(w);
+        restore(w, !there(w, IDX));
     }
     cs_io_remove_tree(w->paths[BIN_TMP], NULL);
     cs_io_remove_tree(w->paths[IDX_TMP], NULL);
@@ -235,15 +256,23 @@ cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err)
     return s;
 }
 
+/* From here to the last rename there is no data set of this name. */
+static cs_status set_aside(cs_idxbin_writer *w, cs_error *err)
+{
+    w->publishing = w->aside = true;
+    if (there(w, IDX))
+        CS_TRY(cs_io_rename(w->paths[IDX], w->paths[IDX_OLD], err));
+    if (there(w, BIN))
+        CS_TRY(cs_io_rename(w->paths[BIN], w->paths[BIN_OLD], err));
+    return CS_OK;
+}
+
 cs_status cs_idxbin_writer_publish(cs_idxbin_writer *w, cs_error *err)
 {
     if (!w->sealed)
         CS_TRY(cs_idxbin_writer_seal(w, err));
-    w->publishing = true;
-    if (there(w, IDX)) /* from here to the last rename there is no data set of this name */
-        CS_TRY(cs_io_rename(w->paths[IDX], w->paths[IDX_OLD], err));
-    if (there(w, BIN))
-        CS_TRY(cs_io_rename(w->paths[BIN], w->paths[BIN_OLD], err));
+    if (!w->aside)
+        CS_TRY(set_aside(w, err));
     CS_TRY(cs_io_rename(w->paths[BIN_TMP], w->paths[BIN], err));
     CS_TRY(cs_io_rename(w->paths[IDX_TMP], w->paths[IDX], err));
     w->published = true;
@@ -254,9 +283,22 @@ cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err)
 {
     cs_status s = w->published ? CS_OK : cs_idxbin_writer_publish(w, err);
     if (s == CS_OK) {
-        restore(w);
+        restore(w, false);
         w->publishing = false;
     }
     cs_idxbin_writer_abort(w);
     return s;
+}
+
+cs_status cs_idxbin_writers_finish(cs_idxbin_writer *w, size_t n, cs_error *err)
+{
+    for (size_t k = 0; k < n; k++)
+        CS_TRY(cs_idxbin_writer_seal(&w[k], err));
+    for (size_t k = 0; k < n; k++)
+        CS_TRY(set_aside(&w[k], err));
+    for (size_t k = 0; k < n; k++)
+        CS_TRY(cs_idxbin_writer_publish(&w[k], err));
+    for (size_t k = 0; k < n; k++)
+        CS_TRY(cs_idxbin_writer_finish(&w[k], err));
+    return CS_OK;
 }
