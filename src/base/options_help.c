@@ -22,18 +22,23 @@ static const char *placeholder(const cs_option *row)
 /* Prints words of `text` from column `at`, wrapped at WIDTH with HELP_COLUMN spaces in front. */
 static int put_wrapped(const char *text, int at)
 {
-    while (*text) {
-        int n = (int)strcspn(text, " ");
-        if (at + 1 + n > WIDTH && at > HELP_COLUMN) {
+    for (bool joined = false; *text;) {
+        int word = (int)strcspn(text, " "), n = word;
+        if (n > WIDTH - HELP_COLUMN) { /* a long list of choices is broken behind a bar */
+            n = (int)strcspn(text, "|");
+            n = n < word ? n + 1 : word;
+        }
+        if (at + !joined + n > WIDTH && at > HELP_COLUMN) {
             printf("\n%*s", HELP_COLUMN, "");
             at = HELP_COLUMN;
-        } else if (at > HELP_COLUMN) {
+        } else if (at > HELP_COLUMN && !joined) {
             putchar(' ');
             at++;
         }
         printf("%.*s", n, text);
         at += n;
         text += n;
+        joined = n < word;
         text += strspn(text, " ");
     }
     return at;

@@ -16,7 +16,7 @@
 
 typedef struct pipeline {
     const cs_prep_config *cfg;
-    cs_idxbin_writer *out; /* [keys] */
+    cs_idxbin_writer *out; /* [outputs] */
     size_t n_open;
     cs_prep_batch *ring;
     bool *encoded; /* [n_ring] */
@@ -60,26 +60,36 @@ static void *worker(void *arg)
 
 static cs_status write_batch(pipeline *p, cs_prep_batch *b, cs_error *err)
 {
-    for (size_t k = 0; k < p->cfg->keys.n; k++) {
+    for (size_t k = 0; k < p->cfg->outputs.n; k++) {
         const int32_t *ids = b->out[k].ids.data;
         for (size_t i = 0; i < b->out[k].n; i++) {
-            CS_TRY(cs_idxbin_writer_add(&p->out[k], ids, b->out[k].length[i], err));
-            CS_TRY(cs_idxbin_writer_end_document(&p->out[k], err));
-            ids += b->out[k].length[i];
+            CS_TRY(cs_idxbin_writer_add(&p->out[k], ids, b->out[k].seqs[i].n, err));
+            if (b->out[k].seqs[i].ends_document)
+                CS_TRY(cs_idxbin_writer_end_document(&p->out[k], err));
+            ids += b->out[k].seqs[i].n;
         }
     }
     return CS_OK;
+}
+
+static void add_counts(cs_prep_counts *to, const cs_prep_counts *c)
+{
+    to->documents += c->documents;
+    to->empty += c->empty;
+    to->bad += c->bad;
+    to->text_bytes += c->text_bytes;
+    to->tokens += c->tokens;
+    to->samples += c->samples;
+    to->trained += c->trained;
+    to->untrained += c->untrained;
+    to->too_long += c->too_long;
 }
 
 static void report(pipeline *p, const cs_prep_batch *b)
 {
     char extra[64];
     double spent = cs_clock_now() - p->start;
-    p->total.documents += b->counts.documents;
-    p->total.empty += b->counts.empty;
-    p->total.bad += b->counts.bad;
-    p->total.text_bytes += b->counts.text_bytes;
-    p->total.tokens += b->counts.tokens;
+    add_counts(&p->total, &b->counts);
     const char *line = cs_str_cstr(&b->skipped);
     for (; *line && p->shown < CS_PREP_SKIPPED_SHOWN; p->shown++) {
         const char *end = strchr(line, '\n');
@@ -116,7 +126,7 @@ static void *writer(void *arg)
         report(p, b);
         p->status = s;
         last = b->last || s != CS_OK;
-        cs_prep_batch_clear(b, p->cfg->keys.n);
+        cs_prep_batch_clear(b, p->cfg->outputs.n);
         pthread_mutex_lock(&p->lock);
         p->encoded[at] = false;
         p->written++;
@@ -146,6 +156,9 @@ static void hand_on(pipeline *p)
 
 static cs_status add_record(const pipeline *p, cs_prep_batch *b, const cs_record *r, cs_error *err)
 {
+    if (!r->json && !p->cfg->handler->plain_text)
+        return cs_fail(err, CS_E_USAGE, "--handler-name %s: %s is a text file, and this handler takes records of JSON or tables",
+                       p->cfg->handler->name, r->file);
     if (!r->json && (p->cfg->keys.n != 1 || strcmp(p->cfg->keys.items[0], "text") != 0))
         return cs_fail(err, CS_E_USAGE, "--json-keys %s: %s is a text file, whose one key is \"text\"", p->cfg->keys.items[0], r->file);
     return cs_prep_batch_add(b, r->text, r->len, r->line, r->file, r->json, err);
@@ -184,27 +197,52 @@ static void read_all(pipeline *p)
     hand_on(p);
 }
 
+cs_strlist cs_prep_outputs(const cs_handler *h, const cs_strlist *keys)
+{
+    static const char *text[] = {"text"};
+    static const char *samples[CS_SAMPLE_OUTPUTS] = {"packed_input_ids", "packed_attention_mask", "packed_labels"};
+    return h->output == CS_HANDLER_KEYS ? *keys : h->output == CS_HANDLER_TEXT ? (cs_strlist){text, 1} : (cs_strlist){samples, CS_SAMPLE_OUTPUTS};
+}
+
+cs_dtype cs_prep_dtype(const cs_prep_config *cfg)
+{
+    return cfg->handler->output == CS_HANDLER_SAMPLES ? CS_I32 : cs_idxbin_dtype_for(cs_tokenizer_vocab_size(cfg->rules.tokenizer));
+}
+
+static cs_status open_writers(pipeline *p, cs_dtype dtype, cs_error *err)
+{
+    const cs_prep_config *cfg = p->cfg;
+    size_t n = cfg->outputs.n;
+    cs_str *names = cs_calloc(n, sizeof *names);
+    const char **prefixes = cs_calloc(n, sizeof *prefixes);
+    cs_status s = names && prefixes ? CS_OK : cs_fail_nomem(err, n * sizeof *names, "the names of the outputs");
+    for (size_t k = 0; k < n && s == CS_OK; k++) {
+        cs_str_printf(&names[k], "%s_%s_document", cfg->prefix, cfg->outputs.items[k]);
+        prefixes[k] = cs_str_cstr(&names[k]);
+        s = cs_str_check(&names[k], err);
+    }
+    if (s == CS_OK)
+        s = cs_idxbin_writers_init(p->out, prefixes, n, dtype, err);
+    p->n_open = s == CS_OK ? n : 0;
+    for (size_t k = 0; names && k < n; k++)
+        cs_str_release(&names[k]);
+    cs_free(names);
+    cs_free(prefixes);
+    return s;
+}
+
 static cs_status open_outputs(pipeline *p, cs_error *err)
 {
     const cs_prep_config *cfg = p->cfg;
-    cs_dtype dtype = cs_idxbin_dtype_for(cs_tokenizer_vocab_size(cfg->tokenizer));
-    p->out = cs_calloc(cfg->keys.n, sizeof *p->out);
+    cs_dtype dtype = cs_prep_dtype(cfg);
+    p->out = cs_calloc(cfg->outputs.n, sizeof *p->out);
     p->ring = cs_calloc((size_t)p->n_ring, sizeof *p->ring);
     p->encoded = cs_calloc((size_t)p->n_ring, sizeof *p->encoded);
     if (!p->out || !p->ring || !p->encoded)
         return cs_fail_nomem(err, (size_t)p->n_ring * sizeof *p->ring, "the batches of texts");
     for (int64_t i = 0; i < p->n_ring; i++)
-        CS_TRY(cs_prep_batch_init(&p->ring[i], cfg->keys.n, err));
-    for (; p->n_open < cfg->keys.n; p->n_open++) {
-        cs_str name = {0};
-        cs_str_printf(&name, "%s_%s_document", cfg->prefix, cfg->keys.items[p->n_open]);
-        cs_status s = cs_str_check(&name, err);
-        if (s == CS_OK)
-            s = cs_idxbin_writer_init(&p->out[p->n_open], cs_str_cstr(&name), dtype, err);
-        cs_str_release(&name);
-        CS_TRY(s);
-    }
-    return CS_OK;
+        CS_TRY(cs_prep_batch_init(&p->ring[i], cfg->outputs.n, err));
+    return open_writers(p, dtype, err);
 }
 
 static bool start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
@@ -242,24 +280,22 @@ static cs_status run_threads(pipeline *p, cs_error *err)
 static cs_status finish(pipeline *p, cs_error *err)
 {
     const cs_prep_config *cfg = p->cfg;
-    for (size_t k = 0; k < cfg->keys.n; k++)
-        if (p->out[k].n_seq == 0)
-            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents under \"%s\" (%lld empty, %lld skipped); nothing is written",
-                           cfg->inputs->parts[0].files.items[0],
-                           cfg->inputs->n_files > 1 ? " and the other inputs" : "", cfg->keys.items[k], (long long)p->total.empty,
+    const char *first = cfg->inputs->parts[0].files.items[0];
+    for (size_t k = 0; k < cfg->outputs.n; k++)
+        if (p->out[k].n_seq == 0 && cfg->handler->output != CS_HANDLER_KEYS)
+            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents for %s (%lld empty, %lld too long, %lld skipped); nothing is written",
+                           first, cfg->inputs->n_files > 1 ? " and the other inputs" : "", cfg->handler->name, (long long)p->total.empty,
+                           (long long)p->total.too_long, (long long)p->total.bad);
+        else if (p->out[k].n_seq == 0)
+            return cs_fail(err, CS_E_FORMAT, "%s%s: no documents under \"%s\" (%lld empty, %lld skipped); nothing is written", first,
+                           cfg->inputs->n_files > 1 ? " and the other inputs" : "", cfg->outputs.items[k], (long long)p->total.empty,
                            (long long)p->total.bad);
-    for (size_t k = 0; k < cfg->keys.n; k++)
-        CS_TRY(cs_idxbin_writer_seal(&p->out[k], err));
-    for (size_t k = 0; k < cfg->keys.n; k++)
-        CS_TRY(cs_idxbin_writer_publish(&p->out[k], err));
-    for (size_t k = 0; k < cfg->keys.n; k++)
-        CS_TRY(cs_idxbin_writer_finish(&p->out[k], err));
-    return CS_OK;
+    return cs_idxbin_writers_finish(p->out, cfg->outputs.n, err);
 }
 
 cs_status cs_preprocess_run(const cs_prep_config *cfg, cs_prep_counts *counts, cs_error *err)
 {
-    CS_ASSERT(cfg->workers >= 1 && cfg->keys.n >= 1 && cfg->inputs->n_files >= 1);
+    CS_ASSERT(cfg->workers >= 1 && cfg->outputs.n >= 1 && cfg->handler && cfg->inputs->n_files >= 1);
     pipeline p = {.cfg = cfg, .n_ring = 2 * cfg->workers + 2, .start = cs_clock_now()};
     pthread_mutex_init(&p.lock, NULL);
     pthread_cond_init(&p.change, NULL);
@@ -274,7 +310,7 @@ cs_status cs_preprocess_run(const cs_prep_config *cfg, cs_prep_counts *counts, c
     for (size_t k = 0; k < p.n_open; k++)
         cs_idxbin_writer_abort(&p.out[k]);
     for (int64_t i = 0; p.ring && i < p.n_ring; i++)
-        cs_prep_batch_release(&p.ring[i], cfg->keys.n);
+        cs_prep_batch_release(&p.ring[i], cfg->outputs.n);
     cs_free(p.out);
     cs_free(p.ring);
     cs_free(p.encoded);

@@ -4,23 +4,18 @@
 #include "base/mem.h"
 #include "fmt/json.h"
 
-#include <stdio.h>
-#include <string.h>
-
 enum { KEEP_BYTES = 8 << 20 };
 
-cs_status cs_prep_batch_init(cs_prep_batch *b, size_t n_keys, cs_error *err)
+cs_status cs_prep_batch_init(cs_prep_batch *b, size_t n_out, cs_error *err)
 {
-    *b = (cs_prep_batch){.out = cs_calloc(n_keys, sizeof *b->out)};
-    return b->out ? CS_OK : cs_fail_nomem(err, n_keys * sizeof *b->out, "a batch of texts");
+    *b = (cs_prep_batch){.out = cs_calloc(n_out, sizeof *b->out)};
+    return b->out ? CS_OK : cs_fail_nomem(err, n_out * sizeof *b->out, "a batch of texts");
 }
 
-void cs_prep_batch_release(cs_prep_batch *b, size_t n_keys)
+void cs_prep_batch_release(cs_prep_batch *b, size_t n_out)
 {
-    for (size_t k = 0; b->out && k < n_keys; k++) {
-        cs_ids_release(&b->out[k].ids);
-        cs_free(b->out[k].length);
-    }
+    for (size_t k = 0; b->out && k < n_out; k++)
+        cs_token_out_release(&b->out[k]);
     cs_free(b->out);
     cs_free(b->records);
     cs_str_release(&b->text);
@@ -28,18 +23,14 @@ void cs_prep_batch_release(cs_prep_batch *b, size_t n_keys)
     *b = (cs_prep_batch){0};
 }
 
-void cs_prep_batch_clear(cs_prep_batch *b, size_t n_keys)
+void cs_prep_batch_clear(cs_prep_batch *b, size_t n_out)
 {
     if (b->text.cap > KEEP_BYTES)
         cs_str_release(&b->text);
     cs_str_clear(&b->text);
     cs_str_clear(&b->skipped);
-    for (size_t k = 0; k < n_keys; k++) {
-        if (b->out[k].ids.cap > KEEP_BYTES / sizeof(int32_t))
-            cs_ids_release(&b->out[k].ids);
-        cs_ids_clear(&b->out[k].ids);
-        b->out[k].n = 0;
-    }
+    for (size_t k = 0; k < n_out; k++)
+        cs_token_out_clear(&b->out[k]);
     b->n = 0;
     b->counts = (cs_prep_counts){0};
     b->status = b->read_status = CS_OK;
@@ -71,68 +62,44 @@ cs_status cs_prep_batch_skip(cs_prep_batch *b, cs_error *err, const char *tail)
     return cs_str_check(&b->skipped, err);
 }
 
-/* The ids of one text become a document, unless there are none. */
-static cs_status add_document(cs_prep_batch *b, const cs_prep_config *cfg, size_t key, const char *text, size_t len, cs_error *err)
+/* The record through the handler. A bad one leaves nothing behind. */
+static cs_status render(const cs_prep_config *cfg, const cs_handler_record *r, cs_emit *e, cs_error *err)
 {
-    cs_prep_out *o = &b->out[key];
-    size_t before = o->ids.len;
-    b->counts.text_bytes += (int64_t)len;
-    if (len > 0)
-        CS_TRY(cs_tokenizer_encode(cfg->tokenizer, text, len, CS_TOK_SPECIAL | CS_TOK_PARSE_SPECIAL, &o->ids, err));
-    if (o->ids.len == before) {
-        b->counts.empty++;
-        return CS_OK;
-    }
-    if (cfg->append_eod)
-        cs_ids_push(&o->ids, cs_tokenizer_eos(cfg->tokenizer));
-    CS_TRY(cs_ids_check(&o->ids, err));
-    if (o->n == o->cap) {
-        size_t cap = o->cap ? o->cap * 2 : 64;
-        int64_t *more = cs_realloc_array(o->length, cap, sizeof *more);
-        if (!more)
-            return cs_fail_nomem(err, cap * sizeof *more, "a batch of texts");
-        o->length = more;
-        o->cap = cap;
-    }
-    o->length[o->n++] = (int64_t)(o->ids.len - before);
-    b->counts.documents++;
-    b->counts.tokens += (int64_t)(o->ids.len - before);
-    return CS_OK;
+    cs_emit_begin(e);
+    cs_status s = cfg->handler->render(r, e, err);
+    if (s == CS_OK)
+        return cs_emit_end(e, err);
+    cs_emit_undo(e);
+    return s;
 }
 
-/* All keys are looked up before any text is used, so that a bad record leaves nothing behind. */
-static cs_status encode_json(cs_prep_batch *b, const cs_prep_config *cfg, const cs_prep_record *r, cs_error *err)
+static cs_status encode_record(cs_prep_batch *b, const cs_prep_config *cfg, const cs_prep_record *r, cs_emit *e, cs_error *err)
 {
-    char name[512];
+    cs_handler_record record = {.file = r->file, .line = r->line, .keys = &cfg->keys, .columns = &cfg->columns};
+    if (!r->json) {
+        record.text = (cs_bytes){b->text.data + r->at, r->len};
+        return render(cfg, &record, e, err);
+    }
     json_t *v = NULL;
-    snprintf(name, sizeof name, "%s:%lld", r->file, (long long)r->line);
     CS_TRY(cs_json_parse_record(b->text.data + r->at, r->len, r->file, r->line, &v, err));
-    cs_status s = CS_OK;
-    if (!json_is_object(v))
-        s = cs_fail(err, CS_E_FORMAT, "%s: the record is no JSON object", name);
-    for (size_t k = 0; k < cfg->keys.n && s == CS_OK; k++) {
-        const json_t *text = json_object_get(v, cfg->keys.items[k]);
-        if (!json_is_string(text))
-            s = cs_fail(err, CS_E_FORMAT, "%s: the record %s \"%s\"; see --json-keys", name, text ? "has no string under" : "lacks the key",
-                        cfg->keys.items[k]);
-    }
-    for (size_t k = 0; k < cfg->keys.n && s == CS_OK; k++) {
-        const json_t *text = json_object_get(v, cfg->keys.items[k]);
-        s = add_document(b, cfg, k, json_string_value(text), json_string_length(text), err);
-    }
+    record.value = v;
+    record.hint = cfg->handler->output == CS_HANDLER_KEYS ? "json-keys" : cfg->handler->columns ? "dataset-info" : "handler-name";
+    cs_status s = json_is_object(v) ? render(cfg, &record, e, err)
+                                    : cs_fail(err, CS_E_FORMAT, "%s:%lld: the record is no JSON object", r->file, (long long)r->line);
     json_decref(v);
     return s;
 }
 
 void cs_prep_batch_encode(cs_prep_batch *b, const cs_prep_config *cfg)
 {
+    cs_emit e = {.rules = &cfg->rules, .out = b->out, .n_out = cfg->outputs.n, .counts = &b->counts};
     for (size_t i = 0; i < b->n && b->status == CS_OK; i++) {
-        const cs_prep_record *r = &b->records[i];
-        cs_status s = r->json ? encode_json(b, cfg, r, &b->err) : add_document(b, cfg, 0, b->text.data + r->at, r->len, &b->err);
+        cs_status s = encode_record(b, cfg, &b->records[i], &e, &b->err);
         if (s != CS_E_FORMAT || !cfg->skip_bad) {
             b->status = s;
             continue;
         }
         b->status = cs_prep_batch_skip(b, &b->err, "");
     }
+    cs_emit_release(&e);
 }

@@ -11,18 +11,11 @@ typedef struct cs_prep_record {
     bool json;
 } cs_prep_record;
 
-/* What one key's documents became. */
-typedef struct cs_prep_out {
-    cs_ids ids;
-    int64_t *length; /* [n] tokens of each document */
-    size_t n, cap;
-} cs_prep_out;
-
 typedef struct cs_prep_batch {
     cs_str text;
     cs_prep_record *records;
     size_t n, cap;
-    cs_prep_out *out; /* [keys] */
+    cs_token_out *out; /* [outputs] */
     int64_t consumed; /* input bytes used up to the end of this batch */
     cs_prep_counts counts;
     cs_str skipped; /* messages of the first bad records, one a line */
@@ -34,10 +27,10 @@ typedef struct cs_prep_batch {
 
 enum { CS_PREP_TEXT_BYTES = 1 << 18, CS_PREP_RECORDS = 4096, CS_PREP_SKIPPED_SHOWN = 5 };
 
-cs_status cs_prep_batch_init(cs_prep_batch *b, size_t n_keys, cs_error *err);
-void cs_prep_batch_release(cs_prep_batch *b, size_t n_keys);
+cs_status cs_prep_batch_init(cs_prep_batch *b, size_t n_out, cs_error *err);
+void cs_prep_batch_release(cs_prep_batch *b, size_t n_out);
 /* Empties it for the next use; memory that one long record took is given back. */
-void cs_prep_batch_clear(cs_prep_batch *b, size_t n_keys);
+void cs_prep_batch_clear(cs_prep_batch *b, size_t n_out);
 /* Copies a record in. CS_E_NOMEM. */
 cs_status cs_prep_batch_add(cs_prep_batch *b, const char *text, size_t len, int64_t line, const char *file, bool json, cs_error *err);
 /* Counts a record that could not be read; its message, with `tail` behind it, is kept if it is among the first, and *err is cleared. CS_E_NOMEM. */

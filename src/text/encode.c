@@ -282,7 +282,7 @@ cs_status cs_tokenizer_encode_ranges(const cs_tokenizer *tok, const char *text, 
                     .work = cs_tok_work_take(tok->pool)};
     if (!r.work)
         return cs_fail_nomem(err, sizeof *r.work, "tokenization");
-    if (flags & CS_TOK_SPECIAL)
+    if (flags & (CS_TOK_SPECIAL | CS_TOK_FRONT))
         put_extra(&r, tok->prefix, tok->n_prefix);
     size_t first = ranges ? ranges->len : 0;
     cs_ids_clear(&r.work->blanks);

@@ -38,6 +38,7 @@ uint64_t cs_tokenizer_hash(const cs_tokenizer *tok);
 enum {
     CS_TOK_SPECIAL = 1,       /* add BOS/EOS as the tokenizer's own `encode` does */
     CS_TOK_PARSE_SPECIAL = 2, /* text of special tokens inside the input becomes their ids (as HF does by default) */
+    CS_TOK_FRONT = 4,         /* add only what CS_TOK_SPECIAL puts in front */
 };
 /* Appends the ids of text[0..len) to *out. Any bytes are accepted (invalid UTF-8 by byte fallback or U+FFFD as the original library does).
  * Thread-safe on a const tokenizer. CS_E_NOMEM only. */

@@ -167,7 +167,7 @@ clean "CSV, no UTF-8" 3 "utf8.csv:2:3: expected UTF-8, found byte 0xff" --input 
 clean "CSV that is one document" 2 "text-document" --input "$in/t.csv" --input-format csv --text-document file
 clean "text with another key" 2 'json-keys' --input "$in/a.txt" --json-keys content
 clean "sentences" 2 "split-sentences" --input "$in/a.txt" --split-sentences
-clean "other handler" 2 "GeneralPretrainHandler" --input "$in/a.txt" --handler-name AlpacaPretrainHandler
+clean "handler for JSON on a text file" 2 "AlpacaPretrainHandler: .*a.txt is a text file" --input "$in/a.txt" --handler-name AlpacaPretrainHandler
 clean "padding too small" 2 "pad-vocab-size-to 100" --input "$in/a.txt" --pad-vocab-size-to 100
 clean "no workers" 2 "workers" --input "$in/a.txt" --workers 0
 expect 2 "all usage errors in one pass" "" "input: missing" "$CSPEED" preprocess
