@@ -99,9 +99,9 @@ cs_status cs_idxbin_writer_seal(cs_idxbin_writer *w, cs_error *err);
 cs_status cs_idxbin_writer_publish(cs_idxbin_writer *w, cs_error *err);
 /* Publishes if need be and removes the older pair. After it, and after a failure, the writer is released and no temporary file is left. */
 cs_status cs_idxbin_writer_finish(cs_idxbin_writer *w, cs_error *err);
-/* Several pairs that belong together: w[n] for prefixes[n]. finish makes all of them or none. A run that is killed among the renames leaves no mixture
- * of old and new: some index is missing, and the next writers of the same pairs put the older ones back. After a failure of init nothing is to be
- * released; after one of finish every writer must be aborted. Otherwise as for one. */
+/* Several pairs that belong together: w[n] for prefixes[n]. finish makes all of them or none. A run that is killed among the renames leaves no
+ * mixture of old and new: some index is missing, and the next writers of the same pairs put the older ones back. After a failure of init nothing is
+ * to be released; after one of finish every writer must be aborted. Otherwise as for one. */
 cs_status cs_idxbin_writers_init(cs_idxbin_writer *w, const char *const *prefixes, size_t n, cs_dtype dtype, cs_error *err);
 cs_status cs_idxbin_writers_finish(cs_idxbin_writer *w, size_t n, cs_error *err);
 /* Throws everything away. Safe on a zeroed or finished writer. */
