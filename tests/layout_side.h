@@ -42,7 +42,7 @@ typedef struct combo {
 
 static inline void describe(const combo *c, char *text, size_t n)
 {
-    static const char *const recompute[] = {"kept", "block", "full", "full by 2"}, *const schedule[] = {"plain", "aiao", "fifo", "sizes"};
+    static const char *const recompute[] = {"kept", "block", "full", "full by 2", "norms", "parts"}, *const schedule[] = {"plain", "aiao", "fifo", "sizes"};
     snprintf(text, n, "%s tp%d pp%d v%d dp%d sp%d zero%d %s %s%s", kinds[c->at[KIND]].name, powers[c->at[TP]], powers[c->at[PP]], c->at[VIRTUAL] + 1,
              powers[c->at[DP]], c->at[SP], c->at[ZERO], recompute[c->at[RECOMPUTE]], schedule[c->at[SCHEDULE]],
              c->at[RULE] == CS_UPDATE_MOMENTUM ? " sgd" : "");
@@ -50,13 +50,16 @@ static inline void describe(const combo *c, char *text, size_t n)
 
 static inline cs_layout layout_of(const combo *c)
 {
-    static const cs_recompute methods[] = {CS_RECOMPUTE_NONE, CS_RECOMPUTE_BLOCK, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_UNIFORM};
+    static const cs_recompute methods[] = {CS_RECOMPUTE_NONE, CS_RECOMPUTE_BLOCK, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_SELECTIVE,
+                                          CS_RECOMPUTE_SELECTIVE};
+    static const char *const parts[] = {"layernorm", "qkv", "core_attn", "mlp"};
     static char *sizes[3][1] = {{"1,2,3,4,3,2,1"}, {"1,3,2,2"}, {"1,2,1"}};
     int tp = powers[c->at[TP]], pp = powers[c->at[PP]], dp = powers[c->at[DP]], s = c->at[SCHEDULE];
     cs_layout l = {.world = tp * pp * dp, .tp = tp, .pp = pp, .virtual_layers = c->at[VIRTUAL] ? 8 / pp / 2 : 0, .zero = c->at[ZERO],
                    .sequence_parallel = c->at[SP], .micro_batch = 1, .global_batch = GLOBAL_BATCH, .seq_length = SEQ,
                    .recompute = methods[c->at[RECOMPUTE]], .recompute_layers = c->at[RECOMPUTE] == 3 ? 2 : 1,
                    .fold = s == AIAO ? CS_FOLD_AIAO : s == FIFO ? CS_FOLD_FIFO : CS_FOLD_NONE, .optimized = s == SIZES};
+    l.recompute_modules = (cs_strlist){(const char **)(void *)parts, c->at[RECOMPUTE] == 5 ? 4 : 0};
     if (s == SIZES)
         l.manual_mbs = (cs_strlist){(const char **)(void *)sizes[c->at[DP]], 1};
     return l;
@@ -87,10 +90,11 @@ static inline cs_status open_side(side *s, const combo *c, cs_comm *world, cs_er
     CS_TRY(cs_layout_check(l, &s->spec, err));
     CS_TRY(cs_mesh_init(&s->mesh, world, (int)l->tp, (int)l->dp, (int)l->pp, err));
     const cs_place place = cs_layout_place(l, s->mesh.coord[CS_AXIS_PP], s->mesh.coord[CS_AXIS_TP], s->chunk);
+    unsigned char drop[8];
+    cs_layout_drops(l, drop);
     const cs_model_options opt = {.kernels = {CS_F64, "auto", "own"}, .training = true, .n_pos = SEQ, .mesh = &s->mesh, .place = &place,
                                   .sequence_parallel = l->sequence_parallel, .sparse = l->zero >= 3,
-                                  .recompute_layers = cs_layout_again(l, s->mesh.coord[CS_AXIS_PP]),
-                                  .recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1};
+                                  .drop = drop, .recompute_group = cs_layout_group(l)};
     CS_TRY(cs_model_create(&s->spec, &opt, &s->m, err));
     s->optimizer = (cs_optimizer_options){.kind = c->at[RULE] == CS_UPDATE_MOMENTUM ? 2 : 0, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-5, .momentum = 0.8,
                                           .weight_decay = 0.1, .clip_grad = 0.5};

@@ -130,12 +130,13 @@ static cs_dtype choose_dtype(const cs_cli *cli, const plan_config *c, const cs_p
 static void note_unused(const cs_cli *cli, const plan_config *c)
 {
     static const char *const flags[] = {"global-batch-size", "zero-stage", "use-distributed-optimizer", "recompute-granularity",
-                                        "checkpoint-activations", "sequence-parallel", "num-layers-per-virtual-pipeline-stage", "fold-mode",
-                                        "optimized-pipeline", "manual-mbs", "machine", "svg", "trace"};
+                                        "recompute-modules", "checkpoint-activations", "sequence-parallel",
+                                        "num-layers-per-virtual-pipeline-stage", "fold-mode", "optimized-pipeline", "manual-mbs", "machine", "svg",
+                                        "trace"};
     static const char *const searched[] = {"tensor-model-parallel-size", "pipeline-model-parallel-size", "num-layers-per-virtual-pipeline-stage",
                                            "micro-batch-size", "fold-mode", "optimized-pipeline", "manual-mbs", "use-manual-layer-allocation",
                                            "manual-layers", "zero-stage", "use-distributed-optimizer", "sequence-parallel",
-                                           "recompute-granularity", "checkpoint-activations"};
+                                           "recompute-granularity", "recompute-modules", "checkpoint-activations"};
     for (size_t i = 0; c->search && i < sizeof searched / sizeof *searched; i++)
         if (cs_options_given(cli->options, searched[i]) == 2)
             cs_note("--%s has no effect with --search", searched[i]);

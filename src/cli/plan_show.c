@@ -51,7 +51,11 @@ static void print_head(const cs_plan *p)
         printf(", sequence parallel");
     if (l->n_stage_again > 0)
         printf(", recomputing layers by stage");
-    else if (l->recompute != CS_RECOMPUTE_NONE)
+    else if (l->recompute == CS_RECOMPUTE_SELECTIVE) {
+        char modules[64];
+        cs_layout_drop_text(l->drop, modules, sizeof modules);
+        printf(", recomputing %s of every layer", modules);
+    } else if (l->recompute != CS_RECOMPUTE_NONE)
         printf(", recomputing %s%lld layers", l->recompute == CS_RECOMPUTE_BLOCK ? "the first " : "groups of ", (long long)l->recompute_layers);
     if (l->n_mbs > 0)
         printf("; %lld micro-batches of up to %lld x %lld tokens\n", (long long)l->n_micro, (long long)l->largest_mbs, (long long)l->seq_length);
@@ -149,6 +153,8 @@ static void print_step(const cs_plan *p)
 
 static const char *recompute_text(const cs_layout *l, char buf[24])
 {
+    if (l->recompute == CS_RECOMPUTE_SELECTIVE)
+        return l->drop == CS_DROP_PARTS ? "parts" : "norms";
     if (l->recompute == CS_RECOMPUTE_BLOCK)
         snprintf(buf, 24, "first %lld", (long long)l->recompute_layers);
     return l->recompute == CS_RECOMPUTE_NONE ? "none" : l->recompute == CS_RECOMPUTE_UNIFORM ? "all" : buf;

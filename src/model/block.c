@@ -3,6 +3,12 @@
 
 #define SAVED(field) (saved ? &saved->field : NULL)
 
+/* A tensor that backward wants, unless it is one that is dropped. */
+static cs_tensor kept(const cs_block *b, const cs_ctx *ctx, const cs_block_saved *saved, unsigned drop, int64_t rows, int64_t cols)
+{
+    return cs_ctx_tensor(ctx, saved && !(b->drop & drop) ? ctx->stash : ctx->scratch, rows, cols);
+}
+
 static cs_tensor query_and_key(const cs_block *b, cs_tensor qkv)
 {
     return cs_tensor_cols(qkv, 0, (b->attention.n_heads + b->attention.n_kv_heads) * b->attention.head_dim);
@@ -11,10 +17,9 @@ static cs_tensor query_and_key(const cs_block *b, cs_tensor qkv)
 void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tensor y, cs_block_saved *saved)
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);
-    cs_arena *keep = saved ? ctx->stash : ctx->scratch;
     int64_t T = ctx->batch->rows, R = x.rows, H = x.cols, width = b->attention.n_heads * b->attention.head_dim;
-    cs_tensor n1 = cs_ctx_tensor(ctx, keep, R, H), qkv = cs_ctx_tensor(ctx, keep, T, b->qkv.w->rows), att = cs_ctx_tensor(ctx, keep, T, width);
-    cs_tensor r = cs_ctx_tensor(ctx, keep, R, H), n2 = cs_ctx_tensor(ctx, keep, R, H);
+    cs_tensor n1 = kept(b, ctx, saved, CS_DROP_NORMS, R, H), qkv = kept(b, ctx, saved, CS_DROP_QKV, T, b->qkv.w->rows);
+    cs_tensor att = kept(b, ctx, saved, CS_DROP_ATTENTION, T, width), r = kept(b, ctx, saved, 0, R, H), n2 = kept(b, ctx, saved, CS_DROP_NORMS, R, H);
 
     cs_norm_forward(&b->norm1, ctx, x, n1, SAVED(norm1));
     cs_linear_forward(&b->qkv, ctx, n1, qkv);
@@ -24,12 +29,42 @@ void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tens
     cs_linear_forward(&b->out, ctx, att, r);
     cs_add(ctx, r, x);
     cs_norm_forward(&b->norm2, ctx, r, n2, SAVED(norm2));
-    cs_mlp_forward(&b->mlp, ctx, n2, y, SAVED(mlp));
+    cs_mlp_forward(&b->mlp, ctx, n2, y, !(b->drop & CS_DROP_UP), SAVED(mlp));
     cs_add(ctx, y, r);
 
     if (saved)
         saved->n1 = n1;
     cs_arena_restore(ctx->scratch, mark);
+}
+
+/* The dropped tensors of the feed-forward part; the norm's output where its gradient will be, which is written after its last use. */
+static void again_mlp(const cs_block *b, const cs_ctx *ctx, cs_block_saved *saved, cs_tensor n2)
+{
+    if (b->drop & CS_DROP_NORMS) {
+        cs_norm_again(&b->norm2, ctx, &saved->norm2, n2);
+        saved->mlp.x = n2;
+    }
+    if (b->drop & CS_DROP_UP)
+        cs_mlp_again(&b->mlp, ctx, &saved->mlp);
+}
+
+/* Those of the attention part. */
+static void again_attention(const cs_block *b, const cs_ctx *ctx, cs_block_saved *saved, cs_tensor n1)
+{
+    int64_t T = ctx->batch->rows;
+    if (b->drop & CS_DROP_NORMS) {
+        cs_norm_again(&b->norm1, ctx, &saved->norm1, n1);
+        saved->n1 = n1;
+    }
+    if (b->drop & CS_DROP_QKV) {
+        cs_tensor qkv = saved->attention.qkv = cs_ctx_tensor(ctx, ctx->scratch, T, b->qkv.w->rows);
+        cs_linear_forward(&b->qkv, ctx, saved->n1, qkv);
+        if (b->rope)
+            cs_rope_forward(b->rope, ctx, query_and_key(b, qkv));
+    }
+    if (b->drop & CS_DROP_ATTENTION)
+        cs_attention_again(&b->attention, ctx, &saved->attention,
+                           cs_ctx_tensor(ctx, ctx->scratch, T, b->attention.n_heads * b->attention.head_dim));
 }
 
 void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_block_saved *saved, cs_tensor dx)
@@ -39,9 +74,13 @@ void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_bl
     cs_tensor dr = cs_ctx_tensor(ctx, ctx->scratch, R, H), datt = cs_ctx_tensor(ctx, ctx->scratch, T, width);
     cs_tensor dqkv = cs_ctx_tensor(ctx, ctx->scratch, T, b->qkv.w->rows);
 
+    cs_arena_mark before = cs_arena_save(ctx->scratch);
+    again_mlp(b, ctx, saved, dr);
     cs_mlp_backward(&b->mlp, ctx, dy, &saved->mlp, dr);                     /* forward: mlp(n2) -> y, y += r */
+    cs_arena_restore(ctx->scratch, before);
     cs_norm_backward(&b->norm2, ctx, dr, &saved->norm2, dr);                /* forward: norm2(r) -> n2 */
     cs_add(ctx, dr, dy);                                                    /* the residual's share */
+    again_attention(b, ctx, saved, dx);                                     /* dy, which dx may be, is not read any more */
     cs_tensor whole = cs_linear_output_grad(&b->out, ctx, dr);
     cs_linear_backward_weight(&b->out, ctx, whole, saved->attention.out);   /* forward: out(att) -> r, r += x */
     cs_linear_backward_input(&b->out, ctx, whole, datt);

@@ -60,7 +60,6 @@ static cs_status plan(cs_model *m, const cs_model_options *opt, cs_error *err)
         m->mesh = &m->alone;
     }
     m->sequence_parallel = opt->sequence_parallel && m->mesh->size[CS_AXIS_TP] > 1;
-    m->recompute_layers = opt->recompute_layers;
     m->recompute_group = opt->recompute_group > 0 ? opt->recompute_group : 1;
     CS_ASSERT(!opt->place || (opt->place->tp == m->mesh->size[CS_AXIS_TP] && opt->place->n_stages == m->mesh->size[CS_AXIS_PP]));
     CS_ASSERT(opt->place || (m->mesh->size[CS_AXIS_TP] == 1 && m->mesh->size[CS_AXIS_PP] == 1));
@@ -104,6 +103,26 @@ cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_erro
     return reserve(&m->scratch, room.scratch, err);
 }
 
+static void empty(cs_arena *arena)
+{
+    const char *name = arena->name;
+    CS_ASSERT(arena->used == 0);
+    cs_arena_release(arena);
+    cs_arena_init(arena, name);
+}
+
+void cs_model_set_drops(cs_model *m, const unsigned char *drop)
+{
+    for (int64_t l = 0; l < m->spec.n_layers; l++) {
+        CS_ASSERT(drop[l] <= CS_DROP_PARTS || drop[l] == CS_DROP_LAYER);
+        m->block[l].drop = drop[l];
+    }
+    for (int64_t i = 0; i < m->n_stashes; i++)
+        empty(&m->stash[i].arena);
+    empty(&m->refill);
+    empty(&m->scratch);
+}
+
 static cs_status make_head(cs_model *m, const cs_model_options *opt, cs_error *err)
 {
     int64_t tp = m->table.place.tp;
@@ -133,6 +152,8 @@ static cs_status build(cs_model *m, const cs_model_options *opt, cs_error *err)
     for (int64_t c = 0; c < t->place.n_chunks; c++)
         for (int64_t l = t->place.chunk[c].lo; l < t->place.chunk[c].hi; l++)
             make_block(m, l);
+    if (opt->drop)
+        cs_model_set_drops(m, opt->drop);
     m->embed_norm = make_norm(m, &t->row[CS_ROW_EMBED_NORM]);
     return t->place.stage == t->place.n_stages - 1 ? make_head(m, opt, err) : CS_OK;
 }

@@ -17,8 +17,8 @@ typedef struct cs_model_options {
     const cs_place *place;      /* the part of the model that this rank holds, as the mesh says; NULL = all of it */
     bool sequence_parallel;     /* over the mesh's tensor parallel group; no effect in a group of one */
     bool sparse;                /* weights come and go as the hooks say (ZeRO 3) */
-    int64_t recompute_layers;   /* the first layers of every chunk that are computed again in backward; 0 = none, INT64_MAX = all */
-    int64_t recompute_group;    /* of so many at a time only the first one's input is kept */
+    const unsigned char *drop;  /* [n_layers] of the whole model: what each layer does not keep (CS_DROP_*); NULL = all is kept */
+    int64_t recompute_group;    /* of so many layers in a row that run again as a whole only the first one's input is kept */
 } cs_model_options;
 
 /* Told when parameters of a layer (-1 = the embedding, n_layers = final norm and head) are about to be used in a pass, and when that use is over:
@@ -50,7 +50,7 @@ typedef struct cs_model {
     cs_rope rope;
     double *alibi;    /* [n_heads] where positions are ALiBi's, else NULL */
     bool sequence_parallel;
-    int64_t recompute_layers, recompute_group;
+    int64_t recompute_group;
     cs_embed embed;
     cs_norm embed_norm; /* w NULL = none */
     cs_block *block;  /* [n_layers]; those of other stages are empty */
@@ -81,6 +81,8 @@ typedef struct cs_model_room {
 } cs_model_room;
 /* Makes n stashes; those that have not been used, and the other arenas likewise, get their memory. CS_E_NOMEM. */
 cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_error *err);
+/* Changes what the layers do not keep, between two steps: drop [n_layers] as in the options. The memory of the arenas above is given back. */
+void cs_model_set_drops(cs_model *m, const unsigned char *drop);
 
 /* The chunks of this rank one by one, for a pipeline. R = rows of the batch, or under sequence parallelism this rank's share of them
  * (cs_model_rows). */

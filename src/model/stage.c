@@ -67,15 +67,15 @@ static cs_tensor embed(cs_model *m, const cs_ctx *ctx, cs_stash *stash)
     return x;
 }
 
-/* Of layer i of a chunk: is it computed again in backward, and with which layers together? */
-static bool again(const cs_model *m, int64_t i)
+/* Is layer l computed again as a whole in backward, and with which layers of its chunk together? */
+static bool again(const cs_model *m, int64_t l)
 {
-    return i < m->recompute_layers;
+    return m->block[l].drop == CS_DROP_LAYER;
 }
 
-static bool ends_group(const cs_model *m, int64_t i, int64_t n)
+static bool ends_group(const cs_model *m, cs_layers chunk, int64_t l)
 {
-    return i + 1 == n || !again(m, i) || !again(m, i + 1) || (i + 1) % m->recompute_group == 0;
+    return l + 1 == chunk.hi || !again(m, l) || !again(m, l + 1) || (l + 1 - chunk.lo) % m->recompute_group == 0;
 }
 
 /* All layers of a chunk. What is kept is every layer's input, but within a group that is computed again the first one's only; other outputs take
@@ -86,7 +86,7 @@ static cs_tensor run_layers(cs_model *m, const cs_ctx *ctx, cs_layers layers, cs
     cs_tensor spare[2] = {{0}, stash ? (cs_tensor){0} : x};
     int turn = 0;
     for (int64_t i = 0; i < n; i++) {
-        bool keep = stash && ends_group(m, i, n);
+        bool keep = stash && ends_group(m, layers, layers.lo + i);
         cs_tensor y;
         if (keep) {
             y = cs_ctx_tensor(ctx, ctx->stash, x.rows, x.cols);
@@ -99,7 +99,7 @@ static cs_tensor run_layers(cs_model *m, const cs_ctx *ctx, cs_layers layers, cs
         if (stash)
             stash->input[i] = x;
         enter(m, layers.lo + i, false);
-        cs_block_forward(&m->block[layers.lo + i], ctx, x, y, stash && !again(m, i) ? &stash->block[i] : NULL);
+        cs_block_forward(&m->block[layers.lo + i], ctx, x, y, stash && !again(m, layers.lo + i) ? &stash->block[i] : NULL);
         leave(m, layers.lo + i, false);
         x = y;
     }
@@ -155,7 +155,7 @@ static void backward_group(cs_model *m, const cs_ctx *ctx, int64_t lo, int64_t h
     cs_tensor x = stash->input[first];
     for (int64_t l = lo; l < hi; l++)
         enter(m, l, true);
-    for (int64_t l = lo; l < hi && again(m, first); l++) {
+    for (int64_t l = lo; l < hi && again(m, lo); l++) {
         bool end = l + 1 == hi; /* of the last layer what it keeps is wanted, not its output */
         cs_tensor y = cs_ctx_tensor(ctx, end ? ctx->scratch : fill.stash, x.rows, x.cols);
         cs_block_forward(&m->block[l], &fill, x, y, &stash->block[first + l - lo]);
@@ -182,7 +182,7 @@ void cs_model_backward(cs_model *m, int64_t chunk, const cs_batch *batch, cs_ten
         leave(m, m->spec.n_layers, true);
     }
     for (int64_t end = n, i = n - 1; i >= 0; i--) {
-        if (i > 0 && !ends_group(m, i - 1, n))
+        if (i > 0 && !ends_group(m, layers, layers.lo + i - 1))
             continue;
         backward_group(m, &ctx, layers.lo + i, layers.lo + end, i, d, stash);
         end = i;

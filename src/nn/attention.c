@@ -73,6 +73,16 @@ void cs_attention_forward(const cs_attention *att, const cs_ctx *ctx, cs_tensor 
     cs_arena_restore(ctx->scratch, mark);
 }
 
+void cs_attention_again(const cs_attention *att, const cs_ctx *ctx, cs_attention_saved *saved, cs_tensor out)
+{
+    cs_arena_mark mark = cs_arena_save(ctx->scratch);
+    cs_attn a = describe(att, ctx, saved->qkv, out);
+    a.lse = saved->lse; /* gets the values that it has */
+    ctx->k->attn_fwd(&a);
+    saved->out = out;
+    cs_arena_restore(ctx->scratch, mark);
+}
+
 void cs_attention_backward(const cs_attention *att, const cs_ctx *ctx, cs_tensor dout, const cs_attention_saved *saved, cs_tensor dqkv)
 {
     cs_arena_mark mark = cs_arena_save(ctx->scratch);

@@ -23,6 +23,8 @@ void cs_alibi_slopes(int64_t n_heads, double *slope);
 /* qkv S [T, (n_heads + 2 n_kv_heads) D] = q | k | v, rotated; out S [T, n_heads D], overwritten.
  * With ctx->kv the new keys and values are appended to the cache and all cached positions are seen; then saved must be NULL. */
 void cs_attention_forward(const cs_attention *att, const cs_ctx *ctx, cs_tensor qkv, cs_tensor out, cs_attention_saved *saved);
+/* The out of that forward pass once more, bit for bit, from saved->qkv; it becomes saved->out. */
+void cs_attention_again(const cs_attention *att, const cs_ctx *ctx, cs_attention_saved *saved, cs_tensor out);
 /* dqkv as qkv, overwritten. */
 void cs_attention_backward(const cs_attention *att, const cs_ctx *ctx, cs_tensor dout, const cs_attention_saved *saved, cs_tensor dqkv);
 

@@ -17,8 +17,10 @@ typedef struct cs_mlp_saved {
     cs_tensor x, u; /* x by reference, u [T, U] before the activation; act(u) is computed again in backward */
 } cs_mlp_saved;
 
-/* x, y S [T, H]; y overwritten. */
-void cs_mlp_forward(const cs_mlp *mlp, const cs_ctx *ctx, cs_tensor x, cs_tensor y, cs_mlp_saved *saved);
+/* x, y S [T, H]; y overwritten. keep_u false: saved->u is left without data, and cs_mlp_again makes it before backward. */
+void cs_mlp_forward(const cs_mlp *mlp, const cs_ctx *ctx, cs_tensor x, cs_tensor y, bool keep_u, cs_mlp_saved *saved);
+/* saved->u once more, bit for bit, from saved->x; in ctx->scratch. */
+void cs_mlp_again(const cs_mlp *mlp, const cs_ctx *ctx, cs_mlp_saved *saved);
 /* dx S [T, H], overwritten. saved->u is used up (it becomes its own gradient). */
 void cs_mlp_backward(const cs_mlp *mlp, const cs_ctx *ctx, cs_tensor dy, cs_mlp_saved *saved, cs_tensor dx);
 

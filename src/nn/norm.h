@@ -21,6 +21,8 @@ typedef struct cs_norm_saved {
 
 /* x, y: S [T, H] contiguous; y overwritten. saved NULL keeps nothing. */
 void cs_norm_forward(const cs_norm *norm, const cs_ctx *ctx, cs_tensor x, cs_tensor y, cs_norm_saved *saved);
+/* The y of that forward pass once more, bit for bit, from what it saved. */
+void cs_norm_again(const cs_norm *norm, const cs_ctx *ctx, const cs_norm_saved *saved, cs_tensor y);
 /* dx overwritten; it may be dy. */
 void cs_norm_backward(const cs_norm *norm, const cs_ctx *ctx, cs_tensor dy, const cs_norm_saved *saved, cs_tensor dx);
 

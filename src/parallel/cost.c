@@ -80,16 +80,39 @@ static double layer_backward(const sizes *z)
     return product(z, layer_weights(z)) + weight_gradient(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
 }
 
-static void add_layers(const sizes *z, int64_t n, int64_t again, cs_piece_cost *c)
+/* What backward computes again. */
+static void add_again(const sizes *z, unsigned drop, double rows, double tensor, cs_piece_cost *c)
+{
+    double gather = z->shards ? scatter(z, rows) : 0;
+    if (drop == CS_DROP_LAYER) {
+        c->backward += layer_forward(z);
+        c->tensor_backward += tensor;
+    }
+    if (drop & CS_DROP_NORMS)
+        c->backward += traffic(z, 4 * z->R * z->H * z->store);
+    if (drop & CS_DROP_QKV) {
+        c->backward += product(z, z->H * (z->heads + 2 * z->kv)) + traffic(z, 2 * z->T * (z->heads + z->kv) * z->store);
+        c->tensor_backward += gather;
+    }
+    if (drop & CS_DROP_ATTENTION)
+        c->backward += 4 * z->T * z->seen * z->heads / (z->m->attention_gflops * 1e9);
+    if (drop & CS_DROP_UP) {
+        c->backward += product(z, z->up * z->H);
+        c->tensor_backward += gather;
+    }
+}
+
+static void add_layers(const sizes *z, int64_t n, int64_t stage, cs_piece_cost *c)
 {
     double rows = z->T * z->H * z->store, forward = layer_forward(z);
     double tensor = 4 * scatter(z, rows); /* two all-reduces */
-    again = again < n ? again : n;
     c->forward += (double)n * forward;
     c->tensor_forward += (double)n * tensor;
-    c->backward += (double)n * layer_backward(z) + (double)again * forward;
+    c->backward += (double)n * layer_backward(z);
     /* Sequence parallelism gathers the two inputs once more for their weights' gradients. */
-    c->tensor_backward += (double)n * (tensor + (z->shards ? 2 * scatter(z, rows) : 0)) + (double)again * tensor;
+    c->tensor_backward += (double)n * (tensor + (z->shards ? 2 * scatter(z, rows) : 0));
+    for (int64_t i = 0; i < n; i++)
+        add_again(z, cs_layout_drop(&z->q->layout, stage, i), rows, tensor, c);
 }
 
 /* The head's backward is part of its forward: nn/loss.h. */
@@ -115,7 +138,7 @@ cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int
     sizes z = sizes_of(q, m, samples);
     bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
     cs_piece_cost c = {.message_bytes = z.T * z.H * z.store / (double)l->tp};
-    add_layers(&z, cs_layout_n_layers(l, stage, chunk), cs_layout_again(l, stage), &c);
+    add_layers(&z, cs_layout_n_layers(l, stage, chunk), stage, &c);
     if (first)
         add_embedding(&z, &c);
     if (last)

@@ -148,9 +148,37 @@ static void read_layers(cs_layout *l, const cs_spec *spec, cs_error *err)
     l->chunks = n / l->pp;
 }
 
+/* Megatron's names where there are some. */
+static const struct {
+    const char *name;
+    unsigned drop;
+} modules[] = {{"layernorm", CS_DROP_NORMS}, {"qkv", CS_DROP_QKV}, {"core_attn", CS_DROP_ATTENTION}, {"mlp", CS_DROP_UP}};
+enum { N_MODULES = sizeof modules / sizeof *modules };
+
+static unsigned read_module(const char *word, cs_error *err)
+{
+    for (int i = 0; i < N_MODULES; i++)
+        if (strcmp(word, modules[i].name) == 0)
+            return modules[i].drop;
+    rule(err, true, "--recompute-modules: \"%.40s\"; legal: layernorm, qkv, core_attn, mlp", word);
+    return 0;
+}
+
+void cs_layout_drop_text(unsigned drop, char *text, size_t size)
+{
+    size_t at = 0;
+    snprintf(text, size, drop == CS_DROP_LAYER ? "all" : "nothing");
+    for (int i = 0; i < N_MODULES; i++)
+        if (drop & modules[i].drop && at < size)
+            at += (size_t)snprintf(text + at, size - at, at > 0 ? " %s" : "%s", modules[i].name);
+}
+
 static void read_recompute(cs_layout *l, cs_error *err)
 {
     l->n_stage_again = 0;
+    l->drop = l->recompute == CS_RECOMPUTE_SELECTIVE && l->recompute_modules.n == 0 ? CS_DROP_NORMS : 0;
+    for (size_t i = 0; l->recompute == CS_RECOMPUTE_SELECTIVE && i < l->recompute_modules.n; i++)
+        l->drop |= read_module(l->recompute_modules.items[i], err);
     if (l->recompute != CS_RECOMPUTE_BLOCK || l->recompute_list.n == 0)
         return;
     int64_t n = read_numbers(&l->recompute_list, "--recomputation-layer-num", 0, l->stage_again, err);
@@ -213,7 +241,8 @@ static void check_model(cs_layout *l, const cs_spec *s, cs_error *err)
     if (!manual && chunk > 0 && whole && per_stage % chunk == 0)
         l->chunks = per_stage / chunk;
     int64_t most = manual ? l->n_piece_layers > 0 ? cs_layout_largest_piece(l) : 0 : whole ? per_stage / l->chunks : 0;
-    rule(err, l->recompute != CS_RECOMPUTE_NONE && !l->recompute_up_to && l->n_stage_again == 0 && most > 0 && l->recompute_layers > most,
+    bool whole_layers = l->recompute == CS_RECOMPUTE_UNIFORM || l->recompute == CS_RECOMPUTE_BLOCK;
+    rule(err, whole_layers && !l->recompute_up_to && l->n_stage_again == 0 && most > 0 && l->recompute_layers > most,
          "--recompute-num-layers %lld: a stage or chunk has at most %lld layers; legal: 1 to %lld", (long long)l->recompute_layers, (long long)most,
          (long long)most);
     rule(err, l->seq_length > s->max_pos, "%s %lld exceeds the model's %lld positions", l->inference ? "--inference" : "--seq-length",
@@ -313,12 +342,32 @@ int64_t cs_layout_largest_piece(const cs_layout *l)
     return most;
 }
 
-int64_t cs_layout_again(const cs_layout *l, int64_t stage)
+unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t i)
 {
     CS_ASSERT(stage >= 0 && stage < l->pp);
-    if (l->recompute == CS_RECOMPUTE_UNIFORM)
-        return INT64_MAX;
-    return l->recompute == CS_RECOMPUTE_NONE ? 0 : l->n_stage_again > 0 ? l->stage_again[stage] : l->recompute_layers;
+    int64_t first = l->n_stage_again > 0 ? l->stage_again[stage] : l->recompute_layers;
+    if (l->recompute == CS_RECOMPUTE_SELECTIVE)
+        return l->drop;
+    return l->recompute == CS_RECOMPUTE_UNIFORM || (l->recompute == CS_RECOMPUTE_BLOCK && i < first) ? CS_DROP_LAYER : 0;
+}
+
+void cs_layout_drops(const cs_layout *l, unsigned char *drop)
+{
+    for (int64_t stage = 0; stage < l->pp; stage++)
+        for (int64_t c = 0; c < l->chunks; c++)
+            for (int64_t i = 0; i < cs_layout_n_layers(l, stage, c); i++)
+                drop[cs_layout_first_layer(l, stage, c) + i] = (unsigned char)cs_layout_drop(l, stage, i);
+}
+
+int64_t cs_layout_group(const cs_layout *l)
+{
+    return l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1;
+}
+
+bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t i, int64_t n)
+{
+    return i + 1 == n || cs_layout_drop(l, stage, i) != CS_DROP_LAYER || cs_layout_drop(l, stage, i + 1) != CS_DROP_LAYER ||
+           (i + 1) % cs_layout_group(l) == 0;
 }
 
 cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err)

@@ -6,10 +6,12 @@
 #define CS_PARALLEL_LAYOUT_H
 
 #include "base/options.h"
+#include "model/block.h"
 #include "model/param.h"
 #include "parallel/schedule.h"
 
-typedef enum cs_recompute { CS_RECOMPUTE_NONE, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK } cs_recompute;
+/* Whole layers (UNIFORM, BLOCK), or of all layers some of what they keep (SELECTIVE). */
+typedef enum cs_recompute { CS_RECOMPUTE_NONE, CS_RECOMPUTE_UNIFORM, CS_RECOMPUTE_BLOCK, CS_RECOMPUTE_SELECTIVE } cs_recompute;
 
 typedef enum cs_fold { CS_FOLD_NONE, CS_FOLD_AIAO, CS_FOLD_FIFO } cs_fold;
 
@@ -30,6 +32,7 @@ typedef struct cs_layout {
     int64_t recompute_layers; /* UNIFORM: of a group whose input alone is kept; BLOCK: the first ones of each chunk */
     bool recompute_up_to;     /* BLOCK: a chunk may have fewer layers */
     cs_strlist recompute_list; /* BLOCK: a number for each stage instead, 0 or more; borrowed */
+    cs_strlist recompute_modules; /* SELECTIVE: layernorm, qkv, core_attn, mlp (none = layernorm); borrowed */
     bool inference;           /* the rules of batches and optimizer do not apply */
     cs_fold fold;             /* acts only where a stage has several chunks */
     bool optimized;           /* micro-batches of different sizes: */
@@ -43,6 +46,7 @@ typedef struct cs_layout {
     int64_t n_layers;         /* of the model, 0 = not known */
     int64_t n_mbs, mbs[CS_LAYOUT_MAX_LIST];                   /* n_mbs 0: all are micro_batch */
     int64_t n_stage_again, stage_again[CS_LAYOUT_MAX_LIST];   /* n_stage_again 0: no recompute_list */
+    unsigned drop;            /* SELECTIVE: CS_DROP_* */
     int64_t n_piece_layers, piece_layers[CS_LAYOUT_MAX_LIST]; /* n_piece_layers 0: all pieces are equal */
 } cs_layout;
 
@@ -67,8 +71,16 @@ cs_place cs_layout_place(const cs_layout *l, int64_t stage, int64_t tp_rank, cs_
 int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage);
 int64_t cs_layout_largest_piece(const cs_layout *l);
 
-/* The first layers of every chunk of a stage that are computed again in backward; INT64_MAX: all. */
-int64_t cs_layout_again(const cs_layout *l, int64_t stage);
+/* What layer i of a chunk of a stage does not keep for its backward pass: CS_DROP_*. */
+unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t i);
+/* The same for all layers of the model, as cs_model_options wants it: drop [n_layers]. */
+void cs_layout_drops(const cs_layout *l, unsigned char *drop);
+/* Of so many layers in a row that run again as a whole the first one's input is kept. */
+int64_t cs_layout_group(const cs_layout *l);
+/* Is layer i of a chunk of n the last of its group (model/stage.c)? A layer that does not run again as a whole is a group. */
+bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t i, int64_t n);
+/* "layernorm core_attn" for CS_DROP_NORMS | CS_DROP_ATTENTION, "nothing" for 0, "all" for CS_DROP_LAYER. */
+void cs_layout_drop_text(unsigned drop, char *text, size_t size);
 
 /* The schedule of a checked layout, in `arena`. CS_E_NOMEM. */
 cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err);

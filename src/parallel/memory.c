@@ -235,12 +235,16 @@ double cs_flops_per_token(const cs_memory_request *q, double *executed)
     for (int64_t i = CS_ROW_FIRST_LAYER; i < t->n_rows; i++)
         layers += t->row[i].ndim == 2 ? (double)t->row[i].n : 0;
     double attention = 4 * (double)s->n_layers * width * seq, model = 6 * (layers + head) + 3 * attention;
-    double share = l->recompute == CS_RECOMPUTE_UNIFORM ? 1 : 0;
-    for (int64_t i = 0; l->recompute == CS_RECOMPUTE_BLOCK && i < l->pp * l->chunks; i++) {
-        int64_t n = cs_layout_n_layers(l, i % l->pp, i / l->pp);
-        int64_t again = cs_layout_again(l, i % l->pp);
-        share += (double)(n < again ? n : again) / (double)s->n_layers;
-    }
-    *executed = model + share * (2 * layers + attention);
+    const cs_param *row = t->row + CS_ROW_FIRST_LAYER;
+    const struct {
+        unsigned drop;
+        double flops;
+    } parts[] = {{CS_DROP_LAYER, (2 * layers + attention) / (double)s->n_layers}, {CS_DROP_QKV, 2 * (double)row[CS_ROW_QKV].n},
+                 {CS_DROP_ATTENTION, attention / (double)s->n_layers}, {CS_DROP_UP, 2 * (double)row[CS_ROW_UP].n}};
+    *executed = model;
+    for (int64_t i = 0; i < l->pp * l->chunks; i++)
+        for (int64_t k = 0; k < cs_layout_n_layers(l, i % l->pp, i / l->pp); k++)
+            for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+                *executed += cs_layout_drop(l, i % l->pp, k) & parts[p].drop ? parts[p].flops : 0;
     return model;
 }

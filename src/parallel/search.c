@@ -72,11 +72,17 @@ static cs_status try_one(search *s, const cs_layout *asked)
     return status;
 }
 
-/* No recomputation, all layers, or the first quarters of a piece. */
+/* No recomputation, the norms' outputs or all parts of every layer, all layers, or the first quarters of a piece. */
 static cs_status try_recompute(search *s, cs_layout l, int64_t piece)
 {
     l.recompute = CS_RECOMPUTE_NONE;
     CS_TRY(try_one(s, &l));
+    static const char *const parts[] = {"layernorm", "core_attn", "qkv", "mlp"};
+    l.recompute = CS_RECOMPUTE_SELECTIVE;
+    for (size_t n = 1; n <= 4; n += 3) {
+        l.recompute_modules = (cs_strlist){(const char **)(void *)parts, n};
+        CS_TRY(try_one(s, &l));
+    }
     l.recompute = CS_RECOMPUTE_UNIFORM;
     l.recompute_layers = 1;
     CS_TRY(try_one(s, &l));

@@ -144,17 +144,17 @@ static int64_t qkv_columns(const walk *w)
     return (w->heads + 2 * w->kv_heads) * w->s->head_dim;
 }
 
-/* cs_block_forward: keep = with `saved`. */
-static void block_forward(walk *w, arena *keep)
+/* cs_block_forward: keep = with `saved`, of a layer that drops `drop`. */
+static void block_forward(walk *w, arena *keep, unsigned drop)
 {
     mark m = save(&w->scratch);
-    arena *a = keep ? keep : &w->scratch;
+    arena *a = keep ? keep : &w->scratch, *norms = drop & CS_DROP_NORMS ? &w->scratch : a;
     int64_t H = w->s->hidden;
+    tensor(w, norms, w->R, H);
+    tensor(w, drop & CS_DROP_QKV ? &w->scratch : a, w->T, qkv_columns(w));
+    tensor(w, drop & CS_DROP_ATTENTION ? &w->scratch : a, w->T, w->heads * w->s->head_dim);
     tensor(w, a, w->R, H);
-    tensor(w, a, w->T, qkv_columns(w));
-    tensor(w, a, w->T, w->heads * w->s->head_dim);
-    tensor(w, a, w->R, H);
-    tensor(w, a, w->R, H);
+    tensor(w, norms, w->R, H);
     norm_forward(w, keep, w->R);
     gather(w);
     mark before = save(&w->scratch);
@@ -164,25 +164,32 @@ static void block_forward(walk *w, arena *keep)
     restore(&w->scratch, before);
     gather(w);
     norm_forward(w, keep, w->R);
-    tensor(w, a, w->T, w->up);
+    tensor(w, drop & CS_DROP_UP ? &w->scratch : a, w->T, w->up);
     tensor(w, &w->scratch, w->T, w->ffn);
     gather(w);
     restore(&w->scratch, m);
 }
 
-static void block_backward(walk *w)
+/* The outputs of norms that were dropped come back in the memory of gradients. */
+static void block_backward(walk *w, unsigned drop)
 {
     mark m = save(&w->scratch);
     tensor(w, &w->scratch, w->R, w->s->hidden);
     tensor(w, &w->scratch, w->T, w->heads * w->s->head_dim);
     tensor(w, &w->scratch, w->T, qkv_columns(w));
     mark before = save(&w->scratch);
+    if (drop & CS_DROP_UP)
+        tensor(w, &w->scratch, w->T, w->up);
     tensor(w, &w->scratch, w->T, w->ffn);
     tensor(w, &w->scratch, w->T, w->ffn);
     whole_rows(w); /* dy; inputs are gathered once more for their weights' gradients */
     row_counts(w);
     gather(w);
     restore(&w->scratch, before);
+    if (drop & CS_DROP_QKV)
+        tensor(w, &w->scratch, w->T, qkv_columns(w));
+    if (drop & CS_DROP_ATTENTION)
+        tensor(w, &w->scratch, w->T, w->heads * w->s->head_dim);
     whole_rows(w);
     row_counts(w);
     gather(w);
@@ -230,37 +237,56 @@ static void entry(walk *w, bool first, arena *keep)
     norm_forward(w, keep, w->R);
 }
 
-/* `again`: the first layers of the chunk, which are computed again in backward. */
-static void chunk_forward(walk *w, bool first, bool last, int64_t n_layers, int64_t again)
+static void chunk_forward(walk *w, int64_t stage, bool first, bool last, int64_t n_layers)
 {
     const cs_layout *l = &w->q->layout;
     entry(w, first, &w->stash);
     for (int64_t i = 0; i < n_layers; i++) {
-        bool inner = l->recompute == CS_RECOMPUTE_UNIFORM && (i + 1) % l->recompute_layers != 0 && i + 1 < n_layers;
+        unsigned drop = cs_layout_drop(l, stage, i);
+        bool inner = !cs_layout_ends_group(l, stage, i, n_layers);
         mark m = save(&w->scratch);
         tensor(w, inner ? &w->scratch : &w->stash, w->R, w->s->hidden);
         if (inner) /* two buffers take turns within a group */
             tensor(w, &w->scratch, w->R, w->s->hidden);
-        block_forward(w, i >= again ? &w->stash : NULL);
+        block_forward(w, drop == CS_DROP_LAYER ? NULL : &w->stash, drop == CS_DROP_LAYER ? 0 : drop);
         restore(&w->scratch, m);
     }
     if (last)
         head_forward(w, &w->stash);
 }
 
-static void chunk_backward(walk *w, int64_t n_layers)
+/* `group` layers that run again as a whole; 0 = one layer that does not. */
+static void group_backward(walk *w, int64_t group, unsigned drop)
 {
-    const cs_layout *l = &w->q->layout;
     mark m = save(&w->scratch), before = save(&w->refill);
-    tensor(w, &w->scratch, w->R, w->s->hidden);
-    int64_t group = l->recompute == CS_RECOMPUTE_NONE ? 0 : l->recompute == CS_RECOMPUTE_BLOCK ? 1 : l->recompute_layers;
-    group = group < n_layers ? group : n_layers;
     for (int64_t i = 0; i < group; i++) {
         tensor(w, i + 1 < group ? &w->refill : &w->scratch, w->R, w->s->hidden);
-        block_forward(w, &w->refill);
+        block_forward(w, &w->refill, 0);
     }
-    block_backward(w);
+    block_backward(w, drop);
     restore(&w->refill, before);
+    restore(&w->scratch, m);
+}
+
+/* Groups of layers from the last to the first; what is like the one behind it takes no more. */
+static void chunk_backward(walk *w, int64_t stage, int64_t n_layers)
+{
+    const cs_layout *l = &w->q->layout;
+    int64_t end = n_layers, size = -1;
+    unsigned drop = 0;
+    mark m = save(&w->scratch);
+    tensor(w, &w->scratch, w->R, w->s->hidden);
+    for (int64_t i = n_layers - 1; i >= 0; i--) {
+        if (i > 0 && !cs_layout_ends_group(l, stage, i - 1, n_layers))
+            continue;
+        unsigned own = cs_layout_drop(l, stage, i);
+        int64_t group = own == CS_DROP_LAYER ? end - i : 0;
+        if (own != drop || group != size)
+            group_backward(w, group, group > 0 ? 0 : own);
+        drop = own;
+        size = group;
+        end = i;
+    }
     restore(&w->scratch, m);
 }
 
@@ -269,7 +295,7 @@ static void evaluation(walk *w, bool first, bool last)
 {
     mark m = save(&w->scratch);
     entry(w, first, NULL);
-    block_forward(w, NULL);
+    block_forward(w, NULL, 0);
     if (last)
         head_forward(w, NULL);
     restore(&w->scratch, m);
@@ -279,7 +305,7 @@ static void evaluation(walk *w, bool first, bool last)
 static void inference(walk *w, bool first, bool last)
 {
     entry(w, first, NULL);
-    block_forward(w, NULL);
+    block_forward(w, NULL, 0);
     for (int i = 0; last && i < 2; i++)
         tensor(w, &w->scratch, w->q->layout.micro_batch, w->s->hidden);
     if (last)
@@ -313,8 +339,8 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
         for (int64_t c = 0; c < l->chunks; c++) {
             int64_t n = cs_layout_n_layers(l, stage, c);
             w.stash = (arena){.current = -1};
-            chunk_forward(&w, first && c == 0, last && c == l->chunks - 1, n, cs_layout_again(l, stage));
-            chunk_backward(&w, n);
+            chunk_forward(&w, stage, first && c == 0, last && c == l->chunks - 1, n);
+            chunk_backward(&w, stage, n);
             if (w.stash.failed)
                 return false;
             out->slot = w.stash.high > out->slot ? w.stash.high : out->slot;

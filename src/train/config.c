@@ -109,11 +109,14 @@ static const cs_option parallel_rows[] = {
      "folder for the optimizer's state while it trains, in mapped files instead of memory (DeepSpeed: offload_optimizer nvme)", NULL},
 };
 
+#define GRANULARITIES "none|full|selective"
 static const cs_option recompute_rows[] = {
-    {"recompute-granularity", CS_OPT_ENUM, AT(recompute), "none", "none|full",
-     "full: layers keep their input only and run again in backward", NULL},
-    {"checkpoint-activations", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --recompute-granularity full", NULL},
-    {"deepspeed-activation-checkpointing", CS_OPT_SET, AT(recompute), "full", "none|full", "same as --checkpoint-activations", NULL},
+    {"recompute-granularity", CS_OPT_ENUM, AT(recompute), "none", GRANULARITIES,
+     "full: layers keep their input only and run again in backward; selective: they keep all but --recompute-modules", NULL},
+    {"recompute-modules", CS_OPT_LIST, AT(recompute_modules), NULL, NULL,
+     "with selective: what every layer computes again: layernorm (default), qkv, core_attn, mlp (its first product)", NULL},
+    {"checkpoint-activations", CS_OPT_SET, AT(recompute), "full", GRANULARITIES, "same as --recompute-granularity full", NULL},
+    {"deepspeed-activation-checkpointing", CS_OPT_SET, AT(recompute), "full", GRANULARITIES, "same as --checkpoint-activations", NULL},
     {"recompute-method", CS_OPT_ENUM, AT(recompute_method), "uniform", "uniform|block|custom",
      "uniform: all layers, in groups; block: the first layers of each stage or chunk; custom: as block, a number for each stage", NULL},
     {"recompute-num-layers", CS_OPT_INT, AT(recompute_layers), "1", "1..", "layers of a group (uniform), layers to recompute (block)",
@@ -184,7 +187,7 @@ cs_dtype cs_train_dtype(const cs_train_config *cfg)
     return types[cfg->dtype];
 }
 
-enum { UNIFORM, BLOCK, CUSTOM, /* recompute_method */ POLICY_BLOCK = 2 /* checkpoint_policy */ };
+enum { FULL = 1, SELECTIVE, /* recompute */ UNIFORM = 0, BLOCK, CUSTOM, /* recompute_method */ POLICY_BLOCK = 2 /* checkpoint_policy */ };
 
 /* One row per rule: every broken one is reported. */
 static void check_rules(const cs_train_config *c, cs_error *err)
@@ -211,6 +214,9 @@ static void check_rules(const cs_train_config *c, cs_error *err)
          "--recompute-method custom needs --recomputation-layer-num, one number for each of the %lld stages", c->pp, 0},
         {c->recompute_list.n > 0 && c->recompute_method != CUSTOM,
          "--recomputation-layer-num needs --recompute-method custom (or --checkpoint-policy custom)", 0, 0},
+        {c->recompute_modules.n > 0 && c->recompute != SELECTIVE, "--recompute-modules needs --recompute-granularity selective", 0, 0},
+        {c->recompute == SELECTIVE && (c->recompute_method != UNIFORM || c->recompute_layers != 1),
+         "--recompute-method and --recompute-num-layers say which whole layers run again: with --recompute-granularity full, not selective", 0, 0},
         {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -363,7 +369,9 @@ cs_layout cs_train_layout(const cs_train_config *c, int64_t world)
     return (cs_layout){.world = world, .tp = c->tp, .pp = c->pp, .virtual_layers = c->virtual_layers,
                        .zero = c->zero_stage > 0 ? c->zero_stage : c->dist_optimizer, .sequence_parallel = c->sequence_parallel,
                        .micro_batch = c->micro_batch, .global_batch = c->global_batch, .seq_length = c->seq_length,
-                       .recompute = c->recompute ? methods[c->recompute_method] : CS_RECOMPUTE_NONE,
+                       .recompute = c->recompute == FULL ? methods[c->recompute_method]
+                                    : c->recompute == SELECTIVE ? CS_RECOMPUTE_SELECTIVE : CS_RECOMPUTE_NONE,
+                       .recompute_modules = c->recompute_modules,
                        .recompute_layers = by_policy ? c->block_layers : c->recompute_layers, .recompute_up_to = by_policy,
                        .recompute_list = c->recompute_list,
                        .fold = (cs_fold)c->fold, .optimized = c->optimized_pipeline, .manual_mbs = c->manual_mbs,

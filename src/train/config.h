@@ -39,7 +39,8 @@ typedef struct cs_train_config {
     int fold; /* cs_fold */
     cs_strlist manual_mbs, manual_layers;
     bool no_pipeline;
-    int recompute, recompute_method; /* indices in "none|full", "uniform|block|custom" */
+    int recompute, recompute_method; /* indices in "none|full|selective", "uniform|block|custom" */
+    cs_strlist recompute_modules;
     int64_t recompute_layers, block_layers;
     int checkpoint_policy; /* index in "none|full|block|custom" */
     cs_strlist recompute_list;

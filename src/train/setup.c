@@ -188,13 +188,6 @@ static double measure_peak(const cs_trainer *t)
     return best;
 }
 
-static void set_recompute(const cs_trainer *t, cs_model_options *opt)
-{
-    const cs_layout *l = &t->layout;
-    opt->recompute_group = l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1;
-    opt->recompute_layers = cs_layout_again(l, t->mesh.coord[CS_AXIS_PP]);
-}
-
 /* Rank 0 measures, the others ask for what it chose. */
 static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_point *s, cs_error *err)
 {
@@ -205,7 +198,9 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
                             .sequence_parallel = t->layout.sequence_parallel, .sparse = t->layout.zero >= 3};
     const cs_place place = cs_layout_place(&t->layout, t->mesh.coord[CS_AXIS_PP], t->mesh.coord[CS_AXIS_TP], t->chunk);
     opt.place = &place;
-    set_recompute(t, &opt);
+    opt.drop = t->drop;
+    opt.recompute_group = cs_layout_group(&t->layout);
+    cs_layout_drops(&t->layout, t->drop);
     cs_status status = CS_OK;
     int rank = cs_comm_rank(t->world);
     if (s->gemm && strcmp(opt.kernels.gemm, "auto") == 0)
@@ -390,6 +385,8 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
         status = cs_layout_check(&t->layout, &spec, err);
     if (status == CS_OK && !(t->chunk = cs_calloc((size_t)t->layout.chunks, sizeof *t->chunk)))
         status = cs_fail_nomem(err, (size_t)t->layout.chunks * sizeof *t->chunk, "the layout");
+    if (status == CS_OK && !(t->drop = cs_calloc((size_t)spec.n_layers, 1)))
+        status = cs_fail_nomem(err, (size_t)spec.n_layers, "the layout");
     CS_TRY(cs_agree(t->world, status, err));
     t->identity.tokenizer_hash = t->tok ? cs_tokenizer_hash(t->tok) : 0;
     CS_TRY(create_model(t, &spec, s, err));
@@ -443,6 +440,7 @@ void cs_trainer_release(cs_trainer *t)
         cs_dp_release(&t->dp);
     cs_model_destroy(t->model);
     cs_free(t->chunk);
+    cs_free(t->drop);
     cs_tokenizer_destroy(t->tok);
     cs_mesh_release(&t->mesh);
     cs_runlog_release(&t->log);

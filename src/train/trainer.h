@@ -30,6 +30,7 @@ typedef struct cs_trainer {
     cs_mesh mesh;
     cs_layout layout;
     cs_layers *chunk;    /* [layout.chunks] of this stage */
+    unsigned char *drop; /* [layers of the model] what each does not keep: CS_DROP_* */
     cs_tokenizer *tok; /* NULL = none */
     cs_model *model;
     cs_dp dp;

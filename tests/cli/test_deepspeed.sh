@@ -139,9 +139,15 @@ done <<'F'
 --checkpoint-activations --checkpoint-policy block
 --checkpoint-activations --checkpoint-policy custom --recomputation-layer-num 2 0
 --deepspeed-activation-checkpointing --recompute-method custom --recomputation-layer-num 1,2
+--recompute-granularity selective
+--recompute-granularity selective --recompute-modules layernorm qkv core_attn mlp
 F
 expect 2 "a count for each stage" "" "--recomputation-layer-num has 3 numbers; legal: 2, one for each stage" train --nproc 2 --checkpoint-activations \
     --pipeline-model-parallel-size 2 --recompute-method custom --recomputation-layer-num 1 1 1
+expect 2 "modules that are none" "" '"softmax"; legal: layernorm, qkv, core_attn, mlp' train --recompute-granularity selective \
+    --recompute-modules mlp softmax
+expect 2 "selective is no method" "" "with --recompute-granularity full, not selective" train --recompute-granularity selective --recompute-num-layers 2
+expect 2 "modules without selective" "" "needs --recompute-granularity selective" train --checkpoint-activations --recompute-modules mlp
 expect 2 "custom needs its counts" "" "custom needs --recomputation-layer-num" train --checkpoint-activations --checkpoint-policy custom
 expect 0 "a policy without recomputation is noted" "" "--checkpoint-policy acts only with --checkpoint-activations" train --checkpoint-policy block
 

@@ -236,7 +236,7 @@ typedef struct mlp_case {
 static double mlp_loss(void *arg)
 {
     mlp_case *c = arg;
-    cs_mlp_forward(&c->mlp, &c->g->ctx, view(c->x, ROWS, c->H), view(c->y, ROWS, c->H), NULL);
+    cs_mlp_forward(&c->mlp, &c->g->ctx, view(c->x, ROWS, c->H), view(c->y, ROWS, c->H), true, NULL);
     return dot(c->y, c->r, ROWS * c->H);
 }
 
@@ -253,7 +253,7 @@ static void test_mlp(void **state)
     mlp_case c = {&g, {CS_ACT_SWIGLU, {.w = &gu, .bias = b1, .dw = dw1, .dbias = db1}, {.w = &down, .dw = dw2}, F}, randoms(&g, "x", ROWS * H, 0), zeros(&g, ROWS * H),
                   randoms(&g, "r", ROWS * H, 0), H};
     cs_mlp_saved saved;
-    cs_mlp_forward(&c.mlp, &g.ctx, view(c.x, ROWS, H), view(c.y, ROWS, H), &saved);
+    cs_mlp_forward(&c.mlp, &g.ctx, view(c.x, ROWS, H), view(c.y, ROWS, H), true, &saved);
     cs_mlp_backward(&c.mlp, &g.ctx, view(c.r, ROWS, H), &saved, view(dx, ROWS, H));
     check("mlp dx", mlp_loss, &c, c.x, dx, ROWS * H, NULL);
     check("mlp gate_up", mlp_loss, &c, w1, dw1, 2 * F * H, &gu);

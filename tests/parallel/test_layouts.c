@@ -18,7 +18,7 @@
 
 enum { STEPS = 5, N_GRADS = 2, MAX_RANKS = 8, MOST_FAILURES = 8 };
 static const double bound = 1e-10;
-static const int n_values[N_DIMS] = {N_KINDS, 3, 3, 2, 3, 2, 4, 4, 4, 2};
+static const int n_values[N_DIMS] = {N_KINDS, 3, 3, 2, 3, 2, 4, 6, 4, 2};
 
 static bool is_legal(const combo *c)
 {

@@ -192,6 +192,76 @@ static void train(cs_model *m, cs_dp *dp, const cs_activations *room)
     cs_model_loss(m, &batch);
 }
 
+/* What layers do not keep: the plan knows its bytes, and weights have the bits of a run that keeps all. */
+static void test_drops(void **state)
+{
+    static const struct {
+        cs_recompute how;
+        int64_t group;
+        const char *modules[4];
+        size_t n_modules;
+    } cases[] = {
+        {CS_RECOMPUTE_NONE, 1, {0}, 0},
+        {CS_RECOMPUTE_SELECTIVE, 1, {0}, 0},
+        {CS_RECOMPUTE_SELECTIVE, 1, {"mlp"}, 1},
+        {CS_RECOMPUTE_SELECTIVE, 1, {"core_attn", "qkv"}, 2},
+        {CS_RECOMPUTE_SELECTIVE, 1, {"layernorm", "qkv", "mlp"}, 3},
+        {CS_RECOMPUTE_SELECTIVE, 1, {"layernorm", "qkv", "core_attn", "mlp"}, 4},
+        {CS_RECOMPUTE_UNIFORM, 1, {0}, 0},
+        {CS_RECOMPUTE_UNIFORM, 2, {0}, 0},
+        {CS_RECOMPUTE_BLOCK, 1, {0}, 0},
+    };
+    enum { N_CASES = sizeof cases / sizeof *cases, N_SMALL = sizeof small / sizeof *small };
+    static const cs_dtype stores[] = {CS_F32, CS_BF16};
+    (void)state;
+    for (size_t i = 0; i < 2 * N_SMALL; i++) {
+        char *weights = NULL;
+        int64_t stash = 0;
+        for (size_t k = 0; k < N_CASES; k++) {
+            unsigned char drop[8];
+            cs_spec spec;
+            cs_param_table table;
+            cs_schedule schedule;
+            cs_arena arena;
+            cs_memory p;
+            cs_activations room;
+            cs_dp dp;
+            cs_error err = {0};
+            read_spec(small[i / 2], &spec);
+            cs_memory_request q = request_of(&spec, &table, stores[i % 2], &arena);
+            q.layout = (cs_layout){.world = 1, .tp = 1, .pp = 1, .micro_batch = SAMPLES, .seq_length = SEQ, .recompute = cases[k].how,
+                                   .recompute_layers = cases[k].group,
+                                   .recompute_modules = {(const char **)(void *)cases[k].modules, cases[k].n_modules}};
+            q.evaluates = true;
+            plan_layout(&q, &spec, &schedule, &arena);
+            must(cs_memory_of_stage(&q, 0, &p, &err), &err);
+            assert_true(cs_walk_stage(&q, 0, &room));
+            cs_arena_release(&arena);
+            cs_layout_drops(&q.layout, drop);
+            const cs_model_options opt = {.kernels = {stores[i % 2], "auto", "own"}, .training = true, .n_pos = SEQ, .drop = drop,
+                                          .recompute_group = cs_layout_group(&q.layout)};
+            cs_model *m;
+            must(cs_model_create(&spec, &opt, &m, &err), &err);
+            train(m, &dp, &room);
+            assert_int_equal(p.bytes[CS_MEMORY_STASH], m->stash[0].arena.high_water + m->refill.high_water);
+            assert_int_equal(p.bytes[CS_MEMORY_SCRATCH] + p.bytes[CS_MEMORY_LOGITS], m->scratch.high_water);
+            size_t bytes = (size_t)m->table.n_elements * cs_dtype_size(m->prec.store);
+            if (k == 0) {
+                weights = cs_malloc(bytes);
+                assert_non_null(weights);
+                memcpy(weights, m->table.store, bytes);
+                stash = p.bytes[CS_MEMORY_STASH];
+            }
+            assert_memory_equal(m->table.store, weights, bytes);
+            /* One layer of three that runs again wins nothing: that one is held then. */
+            assert_true(k == 0 || cases[k].how != CS_RECOMPUTE_SELECTIVE || p.bytes[CS_MEMORY_STASH] < stash);
+            cs_dp_release(&dp);
+            cs_model_destroy(m);
+        }
+        cs_free(weights);
+    }
+}
+
 static void test_training_matches_counter(void **state)
 {
     static const cs_dtype stores[] = {CS_F32, CS_BF16, CS_F16, CS_F64};
@@ -424,7 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generation_matches_counter), cmocka_unit_test(test_training_matches_counter), cmocka_unit_test(test_published_sizes),
         cmocka_unit_test(test_layouts_add_up),             cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_savings),                    cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_savings),                    cmocka_unit_test(test_lists),                   cmocka_unit_test(test_drops),
     };
     omp_set_num_threads(THREADS);
     return cmocka_run_group_tests(tests, NULL, NULL);
