@@ -1,4 +1,4 @@
-/* io.c and io_map.c are the only files that call open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers, counts a
+/* io.c, io_map.c and io_copy.c are the only files that call open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers, counts a
  * failpoint, and reports errors as CS_E_IO with path, what was tried and the system's reason.
  * Nothing appears under its final name before it is whole and on disk. An fsync that failed is never tried again. */
 #ifndef CS_BASE_IO_H
@@ -55,6 +55,8 @@ cs_status cs_writer_init_append(cs_writer *w, const char *path, cs_error *err);
 cs_status cs_writer_init_update(cs_writer *w, const char *path, cs_error *err);
 cs_status cs_writer_write(cs_writer *w, const void *data, size_t n, cs_error *err);
 cs_status cs_writer_pwrite(cs_writer *w, const void *data, size_t n, int64_t offset, cs_error *err);
+/* Appends bytes [from, from+n) of a regular file; what is no stored byte there is none here. For plain writers. A shorter file: CS_E_IO. */
+cs_status cs_writer_copy(cs_writer *w, const char *path, int64_t from, int64_t n, cs_error *err);
 /* fsync + (atomic: rename, fsync of the folder) + close. On failure the temp file is gone and the old file untouched. */
 cs_status cs_writer_commit(cs_writer *w, cs_error *err);
 /* Close without fsync (plain, append) or throw away (atomic). Safe on a zeroed or committed writer. */

@@ -1,4 +1,4 @@
-/* Inside of the file-system seam, shared by io.c and io_map.c. */
+/* Inside of the file-system seam, shared by io.c, io_map.c and io_copy.c. */
 #ifndef CS_BASE_IO_CALL_H
 #define CS_BASE_IO_CALL_H
 

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "data/inputs.h"
+#include "data/merge.h"
 #include "data/prep.h"
 #include "fmt/idxbin.h"
 
@@ -16,7 +17,7 @@ enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV, FORMAT_TSV };
 enum { TOK_ANY, TOK_HF, TOK_GPT2, TOK_BERT_LOWER, TOK_BERT };
 
 typedef struct prep_flags {
-    cs_strlist input, keys;
+    cs_strlist input, keys, merge;
     const char *prefix, *tokenizer, *vocab_file, *merge_file, *dataset_info, *dataset_name;
     int document, format, tokenizer_type, handler, impl, long_samples;
     int64_t workers, log_interval, seq_length, divisible, pad_to, multiple;
@@ -46,6 +47,9 @@ static const cs_option input_rows[] = {
 static const cs_option output_rows[] = {
     {"output-prefix", CS_OPT_STR, FIELD(prefix), NULL, NULL,
      "P: writes P_KEY_document.bin and .idx for every key, or P_packed_{input_ids,attention_mask,labels}_document (required)", NULL},
+    {"merge", CS_OPT_LIST, FIELD(merge), NULL, NULL,
+     "in place of all else: data sets P1 P2 .. behind one another become the one of --output-prefix; P.bin or P_packed_input_ids_document.bin is there",
+     NULL},
     {"append-eod", CS_OPT_FLAG, FIELD(append_eod), NULL, NULL,
      "end-of-document token (the tokenizer's EOS) behind every document; behind every answer with alpaca, sharegpt, openai", NULL},
     {"workers", CS_OPT_INT, FIELD(workers), "1", "1..256", "tokenizer threads; the output is the same for any number", NULL},
@@ -306,6 +310,32 @@ static cs_status fill_config(const cs_cli *cli, prep_flags *f, cs_prep_config *c
     return CS_OK;
 }
 
+/* No other flag of this command has anything to do. */
+static cs_status merge(const cs_cli *cli, const prep_flags *f, cs_error *err)
+{
+    cs_option_group mine[CS_MAX_OPTION_GROUPS];
+    cs_merge_counts c;
+    cs_status s = CS_OK;
+    for (size_t g = 0, n = groups(NULL, mine); g < n; g++)
+        for (size_t i = 0; i < mine[g].n_rows; i++) {
+            const char *name = mine[g].rows[i].name;
+            if (strcmp(name, "merge") != 0 && strcmp(name, "output-prefix") != 0 && cs_options_given(cli->options, name))
+                s = cs_fail_also(err, CS_E_USAGE, "--%s: does not go with --merge", name);
+        }
+    if (cli->options->positional.n > 0)
+        s = cs_fail_also(err, CS_E_USAGE, "%s: unexpected argument; data sets go behind --merge", cli->options->positional.items[0]);
+    if (!f->prefix || f->prefix[0] == '\0')
+        s = cs_fail_also(err, CS_E_USAGE, "--output-prefix: missing; the merged data set is PREFIX.bin and .idx, or PREFIX_packed_..");
+    CS_TRY(s);
+    CS_TRY(cs_merge_run(&f->merge, f->prefix, &c, err));
+    if (cli->common->json)
+        printf("{\"documents\": %lld, \"sequences\": %lld, \"tokens\": %lld}\n", (long long)c.documents, (long long)c.sequences, (long long)c.tokens);
+    else
+        cs_note("%s%s: %lld documents, %lld %s, %lld tokens", f->prefix, c.samples ? "_packed_{input_ids,attention_mask,labels}_document" : "",
+                (long long)c.documents, (long long)c.sequences, c.samples ? "samples" : "sequences", (long long)c.tokens);
+    return CS_OK;
+}
+
 static cs_status run(const cs_cli *cli, void *config, cs_error *err)
 {
     static const char *const text_key[] = {"text"};
@@ -313,6 +343,8 @@ static cs_status run(const cs_cli *cli, void *config, cs_error *err)
     const char *path;
     cs_tokenizer *tok;
     cs_prep_config cfg;
+    if (f->merge.n > 0)
+        return merge(cli, f, err);
     if (f->keys.n == 0)
         f->keys = (cs_strlist){(const char **)text_key, 1};
     CS_TRY(check_flags(cli, f, err));

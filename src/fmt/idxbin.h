@@ -90,6 +90,8 @@ typedef struct cs_idxbin_writer {
 cs_status cs_idxbin_writer_init(cs_idxbin_writer *w, const char *prefix, cs_dtype dtype, cs_error *err);
 /* Appends one sequence. CS_E_FORMAT when a token does not fit into dtype or n > 2^31-1. */
 cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64_t n, cs_error *err);
+/* Appends all sequences and documents of another data set. CS_E_FORMAT when its tokens have another dtype or it has modes, CS_E_IO, CS_E_NOMEM. */
+cs_status cs_idxbin_writer_append(cs_idxbin_writer *w, const cs_idxbin *from, cs_error *err);
 /* Ends a document of all sequences added since the last call. */
 cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err);
 /* Writes the index and flushes both temporary files to disk; nothing may be added after it. Called by finish when it was not called before. CS_E_IO;

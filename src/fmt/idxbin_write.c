@@ -173,22 +173,27 @@ static bool fits(int32_t v, cs_dtype t)
     }
 }
 
+static cs_status add_length(cs_idxbin_writer *w, int64_t n, cs_error *err)
+{
+    void *lengths = w->lengths;
+    CS_TRY(reserve(&lengths, w->n_seq, &w->cap_seq, sizeof *w->lengths, err));
+    w->lengths = lengths;
+    w->lengths[w->n_seq++] = (int32_t)n;
+    return CS_OK;
+}
+
 cs_status cs_idxbin_writer_add(cs_idxbin_writer *w, const int32_t *tokens, int64_t n, cs_error *err)
 {
     size_t width = cs_dtype_size(w->dtype);
     if (n < 0 || n > INT32_MAX)
         return cs_fail(err, CS_E_FORMAT, "%s: a sequence of %lld tokens; the format holds at most 2147483647 in one", w->paths[BIN], (long long)n);
-    void *lengths = w->lengths;
-    CS_TRY(reserve(&lengths, w->n_seq, &w->cap_seq, sizeof *w->lengths, err));
-    w->lengths = lengths;
     for (int64_t i = 0; i < n; i++) {
         int64_t v = tokens[i]; /* little-endian: the low bytes come first */
         if (!fits(tokens[i], w->dtype))
             return cs_fail(err, CS_E_FORMAT, "%s: token id %d does not fit into %s", w->paths[BIN], tokens[i], cs_dtype_name(w->dtype));
         CS_TRY(put(w, &w->bin, &v, width, err));
     }
-    w->lengths[w->n_seq++] = (int32_t)n;
-    return CS_OK;
+    return add_length(w, n, err);
 }
 
 cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err)
@@ -213,6 +218,36 @@ cs_status cs_idxbin_writer_end_document(cs_idxbin_writer *w, cs_error *err)
         w->documents = documents;
     }
     w->documents[w->n_doc++] = w->n_seq;
+    return CS_OK;
+}
+
+/* Tokens that lie one behind the other are copied at once. */
+static cs_status append_tokens(cs_idxbin_writer *w, const cs_idxbin *from, cs_error *err)
+{
+    int64_t width = (int64_t)cs_dtype_size(w->dtype);
+    CS_TRY(flush(w, &w->bin, err));
+    for (int64_t i = 0; i < from->idx.n_seq;) {
+        int64_t begin = cs_idx_offset(&from->idx, i), end = begin;
+        for (; i < from->idx.n_seq && cs_idx_offset(&from->idx, i) == end; i++)
+            end += cs_idx_length(&from->idx, i) * width;
+        CS_TRY(cs_writer_copy(&w->bin, from->bin_path, begin, end - begin, err));
+    }
+    return CS_OK;
+}
+
+cs_status cs_idxbin_writer_append(cs_idxbin_writer *w, const cs_idxbin *from, cs_error *err)
+{
+    if (from->idx.dtype != w->dtype)
+        return cs_fail(err, CS_E_FORMAT, "%s: tokens are %s, those of the data set before are %s; make both with one tokenizer", from->idx_path,
+                       cs_dtype_name(from->idx.dtype), cs_dtype_name(w->dtype));
+    if (from->idx.modes)
+        return cs_fail(err, CS_E_FORMAT, "%s: has modes of several media, which are not carried over", from->idx_path);
+    CS_TRY(append_tokens(w, from, err));
+    for (int64_t d = 0; d + 1 < from->idx.n_doc; d++) {
+        for (int64_t i = cs_idx_document(&from->idx, d); i < cs_idx_document(&from->idx, d + 1); i++)
+            CS_TRY(add_length(w, cs_idx_length(&from->idx, i), err));
+        CS_TRY(cs_idxbin_writer_end_document(w, err));
+    }
     return CS_OK;
 }
 
