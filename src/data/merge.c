@@ -6,7 +6,8 @@
 #include "data/emit.h"
 #include "fmt/idxbin.h"
 
-static const char *const sample_parts[CS_SAMPLE_OUTPUTS] = {"_packed_input_ids_document", "_packed_attention_mask_document", "_packed_labels_document"};
+static const char *const sample_parts[CS_SAMPLE_OUTPUTS] = {"_packed_input_ids_document", "_packed_attention_mask_document",
+                                                          "_packed_labels_document"};
 static const char *const only_part[1] = {""};
 
 /* The pairs of one data set or of the output; n of them are open. */
