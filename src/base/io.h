@@ -1,5 +1,5 @@
-/* io.c, io_map.c and io_copy.c are the only files that call open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers, counts a
- * failpoint, and reports errors as CS_E_IO with path, what was tried and the system's reason.
+/* io.c, io_map.c and io_copy.c are the only files that call open/read/write/fsync/rename/mmap. Every call continues after EINTR and short transfers,
+ * counts a failpoint, and reports errors as CS_E_IO with path, what was tried and the system's reason.
  * Nothing appears under its final name before it is whole and on disk. An fsync that failed is never tried again. */
 #ifndef CS_BASE_IO_H
 #define CS_BASE_IO_H

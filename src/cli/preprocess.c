@@ -48,7 +48,7 @@ static const cs_option output_rows[] = {
     {"output-prefix", CS_OPT_STR, FIELD(prefix), NULL, NULL,
      "P: writes P_KEY_document.bin and .idx for every key, or P_packed_{input_ids,attention_mask,labels}_document (required)", NULL},
     {"merge", CS_OPT_LIST, FIELD(merge), NULL, NULL,
-     "in place of all else: data sets P1 P2 .. behind one another become the one of --output-prefix; P.bin or P_packed_input_ids_document.bin is there",
+     "in place of all else: data sets P1 P2 .. (P.idx or P_packed_input_ids_document.idx) behind one another become that of --output-prefix",
      NULL},
     {"append-eod", CS_OPT_FLAG, FIELD(append_eod), NULL, NULL,
      "end-of-document token (the tokenizer's EOS) behind every document; behind every answer with alpaca, sharegpt, openai", NULL},
