@@ -157,35 +157,42 @@ static void prepare_inference(cs_plan *p, const plan_config *c)
     q->cache_growth = q->cache_growth < q->cache_positions ? q->cache_growth : 0;
 }
 
-/* Kernels and parameter table: what all layouts share. */
+/* A machine that is measured decides on the products too. */
+static cs_status find_machine(const plan_config *c, cs_plan *p, cs_kernels_request *ask, char gemm[16], cs_error *err)
+{
+    if (p->request.layout.inference)
+        return CS_OK;
+    if (c->machine)
+        return cs_machine_load(c->machine, &p->machine, err);
+    p->measured = true;
+    CS_TRY(cs_plan_measure(&p->request, ask, c->train.nproc, &p->machine, gemm, err));
+    ask->gemm = gemm;
+    return CS_OK;
+}
+
+/* Machine, kernels and parameter table: what all layouts share. */
 static cs_status prepare(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error *err)
 {
     cs_memory_request *q = &p->request;
     if (q->layout.inference)
         prepare_inference(p, c);
-    const cs_kernels_request ask = {choose_dtype(cli, c, p), c->train.isa, c->train.gemm};
+    cs_kernels_request ask = {choose_dtype(cli, c, p), c->train.isa, c->train.gemm};
+    char gemm[16];
+    int64_t threads = cli->common->threads > 0 ? cli->common->threads : cs_cli_cores() / c->train.nproc;
+    q->threads = threads > 0 ? (int)threads : 1;
+    q->spec = &p->spec;
+    CS_TRY(find_machine(c, p, &ask, gemm, err));
     cs_arena_mark before = cs_arena_save(cli->perm);
     CS_TRY(cs_kernels_select(&ask, &q->kernels, NULL, err));
     CS_TRY(cs_param_table_init(&p->table, &p->spec, cs_precision_of(ask.store), c->train.decay_norms, NULL, cli->perm, err));
     q->table_bytes = (int64_t)(cs_arena_save(cli->perm).used - before.used);
-    q->spec = &p->spec;
     q->table = &p->table;
     q->evaluates = c->train.eval_iters > 0;
     q->rule = cs_optimizer_rule(&c->train.optimizer);
     q->offloads = c->train.offload_dir != NULL;
-    int64_t threads = cli->common->threads > 0 ? cli->common->threads : cs_cli_cores() / c->train.nproc;
-    q->threads = threads > 0 ? (int)threads : 1;
     for (int64_t i = 0; i < p->table.n_rows; i++)
         p->parameters += p->table.row[i].n;
     return CS_OK;
-}
-
-static cs_status find_machine(const plan_config *c, cs_plan *p, cs_error *err)
-{
-    if (c->machine)
-        return cs_machine_load(c->machine, &p->machine, err);
-    p->measured = true;
-    return cs_plan_measure(&p->request, c->train.nproc, &p->machine, err);
 }
 
 static cs_status search(const cs_cli *cli, const plan_config *c, cs_plan *p, cs_error *err)
@@ -214,8 +221,6 @@ static cs_status compute(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     if (c->search)
         q->layout.largest_mbs = 1;
     CS_TRY(prepare(cli, c, p, err));
-    if (!q->layout.inference)
-        CS_TRY(find_machine(c, p, err));
     if (c->search)
         CS_TRY(search(cli, c, p, err));
     if (!q->layout.inference) {

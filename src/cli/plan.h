@@ -38,9 +38,10 @@ void cs_plan_svg(const cs_plan *p, cs_str *out);
 /* The step as a Chrome trace, appended to *out. CS_E_NOMEM. */
 cs_status cs_plan_trace(const cs_plan *p, cs_str *out, cs_error *err);
 
-/* Measures this machine for ranks of `threads` threads, `ranks_per_host` of which share it: arithmetic with the products and the attention of the
- * model's own shapes, memory, transfers between two ranks. What lies between hosts is assumed. Forks: comes before anything that starts a thread.
- * Takes about a second. */
-cs_status cs_plan_measure(const cs_memory_request *q, int64_t ranks_per_host, cs_machine *out, cs_error *err);
+/* Measures this machine with ranks_per_host forked ranks at once, of q->threads threads each (q needs spec, layout and threads only): arithmetic with
+ * the products and the attention of the model's own shapes, packing, memory, sums between ranks. What lies between hosts is assumed. `gemm` gets
+ * the choice of products for the kernels asked for. Comes before anything that starts a thread. Takes a few seconds. */
+cs_status cs_plan_measure(const cs_memory_request *q, const cs_kernels_request *ask, int64_t ranks_per_host, cs_machine *out, char gemm[16],
+                          cs_error *err);
 
 #endif

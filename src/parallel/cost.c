@@ -13,6 +13,7 @@ typedef struct sizes {
     double store, acc;
     bool shards;                               /* sequence parallelism over several ranks */
     cs_sim_group tp;
+    cs_machine collective;                     /* as tensor-parallel transfers see it */
 } sizes;
 
 static sizes sizes_of(const cs_memory_request *q, const cs_machine *m, int64_t samples)
@@ -33,12 +34,21 @@ static sizes sizes_of(const cs_memory_request *q, const cs_machine *m, int64_t s
     z.store = (double)cs_dtype_size(q->table->prec.store);
     z.acc = (double)cs_dtype_size(q->table->prec.acc);
     z.tp = cs_machine_group(m, l->tp, 1);
+    z.collective = *m;
+    if (m->tensor_gbs > 0)
+        z.collective.host_gbs = m->tensor_gbs;
     return z;
 }
 
 static double traffic(const sizes *z, double bytes)
 {
     return bytes / (z->m->memory_gbs * 1e9);
+}
+
+/* Of what is computed row by row. */
+static double by_rows(const sizes *z, double bytes)
+{
+    return bytes / ((z->m->rows_gbs > 0 ? z->m->rows_gbs : z->m->memory_gbs) * 1e9);
 }
 
 /* y = x W^T with n entries in W, or its input's gradient: arithmetic or the reading of W, whichever takes longer. */
@@ -56,7 +66,7 @@ static double weight_gradient(const sizes *z, double n)
 /* Half of an all-reduce of T rows; with sequence parallelism a gather or a scatter. */
 static double scatter(const sizes *z, double bytes)
 {
-    cs_sim_time t = cs_machine_scatter(z->m, z->tp, bytes);
+    cs_sim_time t = cs_machine_scatter(&z->collective, z->tp, bytes);
     return t.cpu + t.beside;
 }
 
@@ -70,14 +80,14 @@ static double layer_forward(const sizes *z)
 {
     double attention = 4 * z->T * z->seen * z->heads / (z->m->attention_gflops * 1e9);
     double moved = 10 * z->R * z->H + z->T * (2 * (z->heads + z->kv) + z->up + z->ffn);
-    return product(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
+    return product(z, layer_weights(z)) + attention + by_rows(z, moved * z->store);
 }
 
 static double layer_backward(const sizes *z)
 {
     double attention = 10 * z->T * z->seen * z->heads / (z->m->attention_gflops * 1e9);
     double moved = 12 * z->R * z->H + z->T * (2 * (z->heads + z->kv) + 2 * z->up + 2 * z->ffn);
-    return product(z, layer_weights(z)) + weight_gradient(z, layer_weights(z)) + attention + traffic(z, moved * z->store);
+    return product(z, layer_weights(z)) + weight_gradient(z, layer_weights(z)) + attention + by_rows(z, moved * z->store);
 }
 
 /* What backward computes again. */
@@ -89,9 +99,9 @@ static void add_again(const sizes *z, unsigned drop, double rows, double tensor,
         c->tensor_backward += tensor;
     }
     if (drop & CS_DROP_NORMS)
-        c->backward += traffic(z, 4 * z->R * z->H * z->store);
+        c->backward += by_rows(z, 4 * z->R * z->H * z->store);
     if (drop & CS_DROP_QKV) {
-        c->backward += product(z, z->H * (z->heads + 2 * z->kv)) + traffic(z, 2 * z->T * (z->heads + z->kv) * z->store);
+        c->backward += product(z, z->H * (z->heads + 2 * z->kv)) + by_rows(z, 2 * z->T * (z->heads + z->kv) * z->store);
         c->tensor_backward += gather;
     }
     if (drop & CS_DROP_ATTENTION)
@@ -119,7 +129,7 @@ static void add_layers(const sizes *z, int64_t n, int64_t stage, cs_piece_cost *
 static void add_head(const sizes *z, cs_piece_cost *c)
 {
     double n = z->vocab * z->H, rows = z->T * z->H * z->store;
-    c->forward += 2 * product(z, n) + weight_gradient(z, n) + traffic(z, 4 * z->T * z->vocab * z->acc + 4 * z->R * z->H * z->store);
+    c->forward += 2 * product(z, n) + weight_gradient(z, n) + by_rows(z, 4 * z->T * z->vocab * z->acc + 4 * z->R * z->H * z->store);
     c->tensor_forward += 2 * scatter(z, rows) + 6 * scatter(z, z->T * 8);
 }
 
@@ -132,29 +142,73 @@ static void add_embedding(const sizes *z, cs_piece_cost *c)
     c->tensor_backward += z->shards ? scatter(z, rows) : 0;
 }
 
+/* Pages that come and go with what other ranks own. */
+static double fresh(const sizes *z, double bytes)
+{
+    return z->m->fresh_gbs > 0 ? bytes / (z->m->fresh_gbs * 1e9) : 0;
+}
+
+static double pack_one(const sizes *z, double rows, double cols, int form)
+{
+    if (z->m->pack_gbs <= 0)
+        return 0;
+    const cs_gemm_bytes b = z->q->kernels->gemm_bytes((int64_t)z->T, (int64_t)rows, (int64_t)cols, z->q->threads);
+    return (double)b.pack[form] / (z->m->pack_gbs * 1e9);
+}
+
+/* The packed copies of a layer's weights, of one form; of the head. */
+static double pack_layer(const sizes *z, int form)
+{
+    return pack_one(z, z->heads + 2 * z->kv, z->H, form) + pack_one(z, z->H, z->heads, form) + pack_one(z, z->up, z->H, form) +
+           pack_one(z, z->H, z->ffn, form);
+}
+
+static double pack_head(const sizes *z)
+{
+    return pack_one(z, z->vocab, z->H, 0) + pack_one(z, z->vocab, z->H, 1);
+}
+
+/* Of weights that were gathered for this pass (ZeRO 3). */
+static void add_packing(const sizes *z, int64_t n, int64_t stage, bool head, cs_piece_cost *c)
+{
+    c->forward += (double)n * pack_layer(z, 0) + (head ? pack_head(z) : 0);
+    c->backward += (double)n * pack_layer(z, 1);
+    for (int64_t i = 0; i < n; i++) {
+        unsigned drop = cs_layout_drop(&z->q->layout, stage, i);
+        if (drop == CS_DROP_LAYER)
+            c->backward += pack_layer(z, 0);
+        if (drop & CS_DROP_QKV)
+            c->backward += pack_one(z, z->heads + 2 * z->kv, z->H, 0);
+        if (drop & CS_DROP_UP)
+            c->backward += pack_one(z, z->up, z->H, 0);
+    }
+}
+
 cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int64_t stage, int64_t chunk, int64_t samples)
 {
     const cs_layout *l = &q->layout;
     sizes z = sizes_of(q, m, samples);
     bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
-    cs_piece_cost c = {.message_bytes = z.T * z.H * z.store / (double)l->tp};
+    cs_piece_cost c = {.message_bytes = z.R * z.H * z.store};
     add_layers(&z, cs_layout_n_layers(l, stage, chunk), stage, &c);
     if (first)
         add_embedding(&z, &c);
     if (last)
         add_head(&z, &c);
-    /* A neighbour's message comes in tensor-parallel pieces; without sequence parallelism they are gathered. */
-    double whole = z.shards ? 0 : scatter(&z, z.T * z.H * z.store);
-    c.tensor_forward += first ? 0 : whole;
-    c.tensor_backward += last ? 0 : whole;
     if (l->zero >= 2 && l->dp > 1) {
         cs_sim_group dp = cs_machine_group(m, l->dp, l->tp);
-        double n = (double)cs_cost_parameters(q, stage, chunk);
+        double n = (double)cs_cost_parameters(q, stage, chunk), other = (double)(l->dp - 1) / (double)l->dp;
         cs_sim_time grads = cs_machine_scatter(m, dp, n * z.acc), weights = cs_machine_scatter(m, dp, n * z.store);
         c.gather_backward = grads;
+        c.backward += fresh(&z, n * z.acc * other);
         if (l->zero >= 3) {
+            double again_n = n - (first ? z.vocab * z.H : 0) - (last && !q->spec->tied_head ? z.vocab * z.H : 0);
+            cs_sim_time again = cs_machine_scatter(m, dp, again_n * z.store); /* embedding and head are done in the forward pass */
             c.gather_forward = weights;
-            c.gather_backward = (cs_sim_time){grads.cpu + weights.cpu, grads.beside + weights.beside};
+            c.gather_backward = (cs_sim_time){grads.cpu + again.cpu, grads.beside + again.beside};
+            c.forward += fresh(&z, n * z.store * other);
+            c.backward += fresh(&z, again_n * z.store * other);
+            add_packing(&z, cs_layout_n_layers(l, stage, chunk), stage, last, &c);
         }
     }
     return c;
@@ -204,6 +258,16 @@ double cs_cost_tied(const cs_memory_request *q, const cs_machine *m)
     return t.cpu + t.beside;
 }
 
+/* Once a step: every weight that changed is packed again for both forms of product, when it is used first. */
+static double repacking(const cs_memory_request *q, const cs_machine *m, int64_t stage)
+{
+    const cs_layout *l = &q->layout;
+    const sizes z = sizes_of(q, m, l->largest_mbs);
+    if (l->zero >= 3 && l->dp > 1)
+        return 0;
+    return (double)cs_layout_stage_layers(l, stage) * (pack_layer(&z, 0) + pack_layer(&z, 1)) + (stage == l->pp - 1 ? pack_head(&z) : 0);
+}
+
 double cs_cost_optimizer(const cs_memory_request *q, const cs_machine *m, int64_t stage)
 {
     const cs_layout *l = &q->layout;
@@ -213,7 +277,7 @@ double cs_cost_optimizer(const cs_memory_request *q, const cs_machine *m, int64_
     /* Clear; norm; gradient, master and moments read, all but the gradient written, and the weight in its own type. */
     double passes = 4 + 2 * cs_update_moments(q->rule);
     double bytes = cleared * acc + own * (passes * acc + (p->store == p->master ? 0 : (double)cs_dtype_size(p->store)));
-    return bytes / (m->memory_gbs * 1e9);
+    return bytes / (m->memory_gbs * 1e9) + repacking(q, m, stage);
 }
 
 double cs_cost_spread(const cs_memory_request *q, const cs_machine *m, int64_t stage)

@@ -24,7 +24,7 @@ int64_t cs_cost_parameters(const cs_memory_request *q, int64_t stage, int64_t ch
 cs_sim_time cs_cost_reduction(const cs_memory_request *q, const cs_machine *m, int64_t stage, int64_t chunk);
 double cs_cost_tied(const cs_memory_request *q, const cs_machine *m);
 
-/* Clearing, norm and update of a stage's parameters; then the weights gathered again at ZeRO 1 and 2. */
+/* Clearing, norm and update of a stage's parameters, and their packing for the next step's products. The weights gathered again at ZeRO 1 and 2. */
 double cs_cost_optimizer(const cs_memory_request *q, const cs_machine *m, int64_t stage);
 double cs_cost_spread(const cs_memory_request *q, const cs_machine *m, int64_t stage);
 

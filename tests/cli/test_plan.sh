@@ -18,7 +18,7 @@ cat >"$TMP/machine.json" <<'END'
 {"name": "hosts of 8", "gflops": 1500, "attention_gflops": 700, "memory_gb_per_s": 40, "ranks_per_host": 8, "host_gb_per_s": 20,
  "host_latency_us": 1, "net_gb_per_s": 1.25, "net_latency_us": 5}
 END
-plan() { "$CSPEED" plan --model-config "$TMP/$1.json" --machine "$TMP/machine.json" "${@:2}"; }
+plan() { "$CSPEED" plan --model-config "$TMP/$1.json" --machine "$TMP/${MACHINE:-machine}.json" "${@:2}"; }
 key() { sed -nE "s/^ *\"$1\": ([0-9.e+-]+),?\$/\1/p" "$TMP/stdout" | head -1; }
 
 expect 0 "7B" "^llama: .* 6738415616 parameters" "" plan 7b --seq-length 2048 --bf16
@@ -67,6 +67,20 @@ for mode in aiao fifo; do
     step $fold --foldx-mode $mode >"$TMP/other"
     result "Fold3D $mode: fewer gradients exposed" "$(less "$(cat "$TMP/exposed")" "$plain"; less "$(cat "$TMP/other")" "$(cat "$TMP/plain")")"
 done
+# Optional rates of a machine: sums of activations, row by row work, packing, fresh pages.
+sharded() { # sharded KEY
+    plan 7b --json --bf16 --seq-length 2048 --world-size 16 --tensor-model-parallel-size 2 --zero-stage 3 --global-batch-size 32 >"$TMP/stdout"
+    key "$1"
+}
+while read -r part rate; do
+    sed "s/{\"name\"/{$rate, \"name\"/" "$TMP/machine.json" >"$TMP/rates.json"
+    result "slower with $rate" "$(less "$(sharded "$part")" "$(MACHINE=rates sharded "$part")")"
+done <<'R'
+tensor_s "tensor_gb_per_s": 10
+compute_s "rows_gb_per_s": 20
+compute_s "pack_gb_per_s": 20
+compute_s "fresh_gb_per_s": 2
+R
 expect 0 "Fold3D without virtual stages" "4 micro-batches" "acts only with virtual stages" plan 7b --seq-length 2048 --world-size 4 \
     --pipeline-model-parallel-size 2 --global-batch-size 8 --fold-mode aiao
 expect 0 "search over 1024 ranks" "legal, .* run on the virtual clock" "" plan 70b --bf16 --seq-length 2048 --world-size 1024 \
