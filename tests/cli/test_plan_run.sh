@@ -97,7 +97,7 @@ bloom 4 4 --dtype f32 --micro-batch-size 1 --global-batch-size 4 $pp 2 --tensor-
 llama 2 0 --dtype bf16 --micro-batch-size 1 --global-batch-size 4
 bloom 2 0 --dtype bf16 --micro-batch-size 1 --global-batch-size 4 --zero-stage 2 --optimizer-offload-dir $TMP
 bloom 2 0 --dtype f32 --micro-batch-size 1 --global-batch-size 4 --zero-stage 3 --checkpoint-activations --checkpoint-policy block --checkpoint-block-layer 2
-llama 2 4 --dtype bf16 --micro-batch-size 1 --global-batch-size 6 $pp 2 --recompute-granularity selective --recompute-modules layernorm,qkv,core_attn,mlp
+llama 2 4 --dtype bf16 --micro-batch-size 1 --global-batch-size 6 $pp 2 --recompute-granularity selective --recompute-modules layernorm qkv core_attn mlp
 llama 4 0 --dtype bf16 --micro-batch-size 1 --global-batch-size 4 --zero-stage 3 --tensor-model-parallel-size 2 --sequence-parallel --checkpoint-activations --checkpoint-num-layers 3
 F
 awk 'NR == 3 { held = $0; next } { print } NR == 4 { print held }' executed >swapped
