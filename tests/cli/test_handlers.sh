@@ -147,6 +147,17 @@ while n=$((n + 1)) && [ $n -lt 200 ]; do
     fi
 done
 result "each system call fails once ($n): six files or none" "$wrong"
+n=0 wrong=""
+printf '{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}\n' >"$in/talk.jsonl"
+while n=$((n + 1)) && [ $n -lt 400 ]; do
+    rm -rf "$TMP/fail" && mkdir "$TMP/fail"
+    FAIL=mem@$n "$CSPEED" preprocess --quiet --tokenizer-name-or-path "$here/data/tok512.bin" --input "$in/talk.jsonl" --output-prefix "$TMP/fail/p" \
+        --handler-name sharegpt --append-eod 2>"$TMP/err"
+    code=$?
+    [ $code = 0 ] && [ ! -s "$TMP/err" ] && break
+    [ $code = 5 ] && [ "$(wc -l <"$TMP/err")" = 1 ] && [ -z "$(ls "$TMP/fail")" ] || wrong="$wrong $n:$code:$(head -c 90 "$TMP/err")"
+done
+result "each allocation fails once ($n)" "$wrong"
 wrong=""
 pre --input "$in/two.jsonl" --output-prefix "$TMP/old" --handler-name alpaca
 for i in $(seq 1 18); do
