@@ -22,6 +22,7 @@ struct cs_records {
     bool behind; /* the error in hand is about one record; what follows it can be read */
     bool drop;   /* the line at hand is too long and is passed over by the next call */
     bool lost;   /* an error ended the file */
+    bool spread; /* objects of JSON over several lines, one behind the other */
     cs_csv csv;
 };
 
@@ -39,7 +40,7 @@ static cs_status more(cs_records *r, cs_error *err)
         r->at = 0;
     }
     if (r->len > limit(r)) {
-        r->behind = r->drop = r->kind != CS_RECORD_WHOLE && r->kind != CS_RECORD_JSON_ARRAY;
+        r->behind = r->drop = r->kind != CS_RECORD_WHOLE && r->kind != CS_RECORD_JSON_ARRAY && !r->spread;
         return cs_fail(err, CS_E_FORMAT, "%s:%lld:1: a record of more than %zu bytes starts here; split it, or set line breaks",
                        cs_stream_name(r->stream), (long long)r->line, limit(r));
     }
@@ -89,6 +90,16 @@ static bool first_line_is_object(const cs_records *r)
     return yes;
 }
 
+/* An object that goes on behind the first line, as it does where JSON is written for people; a line that was cut ends otherwise. */
+static bool first_line_is_open(const cs_records *r)
+{
+    const char *from = r->buf + r->at, *end = memchr(from, '\n', r->len - r->at);
+    size_t n = end ? (size_t)(end - from) : 0;
+    while (n > 0 && blank(from[n - 1]))
+        n--;
+    return n > 0 && from[0] == '{' && (n == 1 || from[n - 1] == ',' || from[n - 1] == '{' || from[n - 1] == '[');
+}
+
 static cs_record_kind guess(const cs_records *r, const char *path)
 {
     cs_input_kind named = cs_input_kind_of(path);
@@ -103,7 +114,7 @@ static cs_record_kind guess(const cs_records *r, const char *path)
     if (named == CS_INPUT_CSV || named == CS_INPUT_TSV)
         return named == CS_INPUT_CSV ? CS_RECORD_CSV : CS_RECORD_TSV;
     if (first == '{')
-        return first_line_is_object(r) ? CS_RECORD_JSON : CS_RECORD_LINES;
+        return first_line_is_object(r) || (i == r->at && first_line_is_open(r)) ? CS_RECORD_JSON : CS_RECORD_LINES;
     if (first == '[') {
         for (i++; i < r->len && blank(r->buf[i]); i++)
             ;
@@ -128,6 +139,7 @@ static cs_status begin(cs_records *r, const char *path, cs_error *err)
     CS_TRY(skip_blanks(r, &found, err));
     if (found && r->buf[r->at] == '[')
         r->kind = CS_RECORD_JSON_ARRAY;
+    r->spread = found && first_line_is_open(r);
     return CS_OK;
 }
 
@@ -298,6 +310,34 @@ static bool scan_ends(scan *s, char c)
     return false;
 }
 
+/* The next of several objects, up to the bracket that closes it or to the end of the file. */
+static cs_status next_object(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
+{
+    scan s = {0};
+    bool found;
+    size_t n = 0;
+    int64_t lines = 0;
+    CS_TRY(skip_blanks(r, &found, err));
+    *line = r->line;
+    if (!found)
+        return CS_OK;
+    if (r->buf[r->at] != '{')
+        return next_line(r, text, len, line, err);
+    do {
+        while (r->at + n == r->len && !r->ended)
+            CS_TRY(more(r, err));
+        if (r->at + n == r->len)
+            break;
+        scan_ends(&s, r->buf[r->at + n]);
+        lines += r->buf[r->at + n++] == '\n';
+    } while (s.depth > 0 || s.quoted);
+    *text = r->buf + r->at;
+    *len = n;
+    r->at += n;
+    r->line += lines;
+    return CS_OK;
+}
+
 /* Behind '[' or ',': the element up to the next ',' or ']' of the array. */
 static cs_status array_element(cs_records *r, const char **text, size_t *len, int64_t *line, cs_error *err)
 {
@@ -370,7 +410,7 @@ static cs_status next(cs_records *r, const char **text, size_t *len, int64_t *li
     }
     switch (r->kind) {
     case CS_RECORD_WHOLE: return whole(r, text, len, line, err);
-    case CS_RECORD_JSON: return next_json_line(r, text, len, line, err);
+    case CS_RECORD_JSON: return r->spread ? next_object(r, text, len, line, err) : next_json_line(r, text, len, line, err);
     case CS_RECORD_JSON_ARRAY: return next_element(r, text, len, line, err);
     case CS_RECORD_CSV: case CS_RECORD_TSV: return next_row(r, text, len, line, err);
     default: return next_line(r, text, len, line, err);

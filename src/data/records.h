@@ -10,7 +10,7 @@ typedef enum cs_record_kind {
     CS_RECORD_AUTO,  /* by the name (.txt; .json, .jsonl; .csv, .tsv), else by the first bytes: JSON or text */
     CS_RECORD_LINES, /* one text a line, without its \n or \r\n */
     CS_RECORD_WHOLE,
-    CS_RECORD_JSON, /* lines, or one array when the first byte is '[' */
+    CS_RECORD_JSON, /* lines; one array when the first byte is '['; objects over several lines when the first line leaves one open */
     CS_RECORD_JSON_ARRAY,
     CS_RECORD_CSV, /* a file .csv may be delimited by tabs or ';' too: cs_csv_guess_delimiter */
     CS_RECORD_TSV,

@@ -78,6 +78,26 @@ like "--dataset-info and name are enough" --dataset-info "$in/lf/dataset_info.js
 like "--dataset-info, entry by file name" --dataset-info "$in/lf/dataset_info.json" --input "$in/lf/qa.json"
 like "--handler-name openai with tags" --dataset-info "$in/lf/dataset_info.json" --dataset-name talk --handler-name openai
 
+# objects over several lines, as MOSS's files are
+cat >"$in/many.json" <<'JSON'
+{
+  "instruction": "Once { \" [",
+  "output": "upon"
+}
+{ "instruction": "a",
+  "output": "time",
+  "more": [ { } ] }  {"instruction": "b", "output": "c"}
+JSON
+printf '%s\n' '{"instruction": "Once { \" [", "output": "upon"}' '{"instruction": "a", "output": "time"}' '{"instruction": "b", "output": "c"}' >"$in/plain.jsonl"
+pre --input "$in/plain.jsonl" --output-prefix "$out/want" --handler-name alpaca
+like "objects over several lines" --input "$in/many.json" --handler-name alpaca
+cp "$in/many.json" "$in/many"
+like "objects over several lines, no extension" --input "$in/many" --handler-name alpaca
+mkdir "$in/folder"
+for i in 1 2 3; do sed -n ${i}p "$in/plain.jsonl" | sed 's/^{/{\n/' >"$in/folder/$i.json"; done
+like "a folder of them" --input "$in/folder" --handler-name alpaca --workers 2
+printf '{"instruction": "a", "output": "time"}\n' >"$in/plain.jsonl"
+
 # mistakes: exit code, one line, nothing written
 clean() { # clean NAME CODE PATTERN FLAGS...
     local name=$1 code=$2 pattern=$3
@@ -103,6 +123,13 @@ clean "entry for fixed keys" 2 "has fixed keys" --dataset-info "$info" --dataset
 echo '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}' >"$in/tokenizer.json"
 expect 2 "ids of Baichuan 2" "" "ids up to 196 of Baichuan 2" "$CSPEED" preprocess --input "$records" --handler-name MOSSMultiTurnHandler \
     --output-prefix "$out/x" --tokenizer-name-or-path "$in/tokenizer.json"
+
+{ cat "$in/many.json"; printf '{\n "instruction": "a",\n "output": b }\n{"instruction": "c", "output": "d"}\n'; } >"$in/bad.json"
+clean "an object over several lines that is none" 3 "bad.json:10:12: " --input "$in/bad.json" --handler-name alpaca
+expect 0 "--skip-bad over several lines" '"documents": 4, .*"skipped": 1' "bad.json:10:12: " pre --json --input "$in/bad.json" --output-prefix "$out/x" \
+    --handler-name alpaca --skip-bad
+{ cat "$in/many.json"; printf '{\n "instruction": "a",\n'; } >"$in/open.json"
+clean "an object that does not end" 3 "open.json:(8|9|10):" --input "$in/open.json" --handler-name alpaca
 
 # bad records: file, line and key
 bad() { # bad HANDLER RECORD PATTERN
