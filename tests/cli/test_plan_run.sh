@@ -73,8 +73,10 @@ measure() {
 measure nano 1 --dtype f32 --micro-batch-size 1
 base=$(($(figures run/memory.json peak_bytes | cut -d' ' -f2) - $(figures plan.json reserved_bytes | cut -d' ' -f2)))
 
-pp="--pipeline-model-parallel-size"
+pp="--pipeline-model-parallel-size" n=0
 while read -r model ranks messages flags; do
+    n=$((n + 1))
+    [ -z "${CS_SANITIZED:-}" ] || [ $((n % 3)) = 0 ] || continue # five of them under sanitizers
     # shellcheck disable=SC2086
     problem=$(measure "$model" "$ranks" $flags)
     name="$model, $ranks ranks $flags"
