@@ -83,7 +83,7 @@ static const cs_option tokenizer_rows[] = {
     {"keep-newlines", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: it belongs to --split-sentences", NULL},
     {"hf-datasets-params", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
     {"datasets", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
-    {"merge-group-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version", NULL},
+    {"merge-group-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: name the data sets behind --merge", NULL},
     {"map-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: see --json-keys", NULL},
 };
 

@@ -95,6 +95,8 @@ cp "$in/many.json" "$in/many"
 like "objects over several lines, no extension" --input "$in/many" --handler-name alpaca
 mkdir "$in/folder"
 for i in 1 2 3; do sed -n ${i}p "$in/plain.jsonl" | sed 's/^{/{\n/' >"$in/folder/$i.json"; done
+printf 'output,instruction\nupon,"Once { "" ["\ntime,a\nc,b\n' >"$in/plain.csv"
+like "a table" --input "$in/plain.csv" --handler-name alpaca
 like "a folder of them" --input "$in/folder" --handler-name alpaca --workers 2
 printf '{"instruction": "a", "output": "time"}\n' >"$in/plain.jsonl"
 
