@@ -140,6 +140,8 @@ static void note_unused(const cs_cli *cli, const plan_config *c)
     for (size_t i = 0; c->search && i < sizeof searched / sizeof *searched; i++)
         if (cs_options_given(cli->options, searched[i]) == 2)
             cs_note("--%s has no effect with --search", searched[i]);
+    if (c->train.auto_mb > 0 && !c->search && c->inference == 0)
+        cs_note("--auto-recompute-device-size: what is chosen follows from times that the run measures; all layers are counted as recomputed");
     for (size_t i = 0; c->inference > 0 && i < sizeof flags / sizeof *flags; i++)
         if (cs_options_given(cli->options, flags[i]) == 2)
             cs_note("--%s has no effect with --inference", flags[i]);

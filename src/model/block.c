@@ -1,7 +1,11 @@
 /* The decoder layer, forward and backward mirrored. */
 #include "model/block.h"
 
+#include "base/clock.h"
+
 #define SAVED(field) (saved ? &saved->field : NULL)
+
+enum { NORMS, QKV, ATTENTION, UP }; /* of cs_part_times */
 
 /* A tensor that backward wants, unless it is one that is dropped. */
 static cs_tensor kept(const cs_block *b, const cs_ctx *ctx, const cs_block_saved *saved, unsigned drop, int64_t rows, int64_t cols)
@@ -37,34 +41,51 @@ void cs_block_forward(const cs_block *b, const cs_ctx *ctx, cs_tensor x, cs_tens
     cs_arena_restore(ctx->scratch, mark);
 }
 
+static void note(const cs_block *b, int part, double *begin)
+{
+    double now = b->times ? cs_clock_now() : 0;
+    if (b->times && b->drop == CS_DROP_PARTS)
+        b->times->part[part] += now - *begin;
+    *begin = now;
+}
+
 /* The dropped tensors of the feed-forward part; the norm's output where its gradient will be, which is written after its last use. */
 static void again_mlp(const cs_block *b, const cs_ctx *ctx, cs_block_saved *saved, cs_tensor n2)
 {
+    double begin = b->times ? cs_clock_now() : 0;
     if (b->drop & CS_DROP_NORMS) {
         cs_norm_again(&b->norm2, ctx, &saved->norm2, n2);
         saved->mlp.x = n2;
     }
+    note(b, NORMS, &begin);
     if (b->drop & CS_DROP_UP)
         cs_mlp_again(&b->mlp, ctx, &saved->mlp);
+    note(b, UP, &begin);
 }
 
 /* Those of the attention part. */
 static void again_attention(const cs_block *b, const cs_ctx *ctx, cs_block_saved *saved, cs_tensor n1)
 {
     int64_t T = ctx->batch->rows;
+    double begin = b->times ? cs_clock_now() : 0;
     if (b->drop & CS_DROP_NORMS) {
         cs_norm_again(&b->norm1, ctx, &saved->norm1, n1);
         saved->n1 = n1;
     }
+    note(b, NORMS, &begin);
     if (b->drop & CS_DROP_QKV) {
         cs_tensor qkv = saved->attention.qkv = cs_ctx_tensor(ctx, ctx->scratch, T, b->qkv.w->rows);
         cs_linear_forward(&b->qkv, ctx, saved->n1, qkv);
         if (b->rope)
             cs_rope_forward(b->rope, ctx, query_and_key(b, qkv));
     }
+    note(b, QKV, &begin);
     if (b->drop & CS_DROP_ATTENTION)
         cs_attention_again(&b->attention, ctx, &saved->attention,
                            cs_ctx_tensor(ctx, ctx->scratch, T, b->attention.n_heads * b->attention.head_dim));
+    note(b, ATTENTION, &begin);
+    if (b->times && b->drop == CS_DROP_PARTS)
+        b->times->n_parts++;
 }
 
 void cs_block_backward(const cs_block *b, const cs_ctx *ctx, cs_tensor dy, cs_block_saved *saved, cs_tensor dx)

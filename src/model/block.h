@@ -17,8 +17,17 @@ enum {
     CS_DROP_LAYER = 16     /* everything but the input: the layer runs again as a whole (model/stage.c); alone */
 };
 
+/* Seconds of computing a layer: of the parts in the order of the bits above, as backward makes them again, and of a forward pass. Sums of n_parts and
+ * n_layers of them, or means. */
+enum { CS_PARTS = 4 };
+typedef struct cs_part_times {
+    double part[CS_PARTS], layer;
+    int64_t n_parts, n_layers;
+} cs_part_times;
+
 typedef struct cs_block {
-    unsigned drop; /* not to be changed between forward and backward */
+    unsigned drop;        /* not to be changed between forward and backward */
+    cs_part_times *times; /* sums, of backward passes of layers that drop all parts; NULL = nobody measures */
     cs_norm norm1, norm2;
     cs_linear qkv, out;
     cs_attention attention;

@@ -103,6 +103,12 @@ cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_erro
     return reserve(&m->scratch, room.scratch, err);
 }
 
+void cs_model_measure(cs_model *m, cs_part_times *times)
+{
+    for (int64_t l = 0; l < m->spec.n_layers; l++)
+        m->block[l].times = times;
+}
+
 static void empty(cs_arena *arena)
 {
     const char *name = arena->name;

@@ -81,6 +81,8 @@ typedef struct cs_model_room {
 } cs_model_room;
 /* Makes n stashes; those that have not been used, and the other arenas likewise, get their memory. CS_E_NOMEM. */
 cs_status cs_model_make_room(cs_model *m, int64_t n, cs_model_room room, cs_error *err);
+/* From now on all layers add their seconds to *times (borrowed; NULL = no more). */
+void cs_model_measure(cs_model *m, cs_part_times *times);
 /* Changes what the layers do not keep, between two steps: drop [n_layers] as in the options. The memory of the arenas above is given back. */
 void cs_model_set_drops(cs_model *m, const unsigned char *drop);
 

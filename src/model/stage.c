@@ -99,7 +99,13 @@ static cs_tensor run_layers(cs_model *m, const cs_ctx *ctx, cs_layers layers, cs
         if (stash)
             stash->input[i] = x;
         enter(m, layers.lo + i, false);
-        cs_block_forward(&m->block[layers.lo + i], ctx, x, y, stash && !again(m, layers.lo + i) ? &stash->block[i] : NULL);
+        cs_block *b = &m->block[layers.lo + i];
+        double begin = b->times ? cs_clock_now() : 0;
+        cs_block_forward(b, ctx, x, y, stash && !again(m, layers.lo + i) ? &stash->block[i] : NULL);
+        if (b->times && stash) {
+            b->times->layer += cs_clock_now() - begin;
+            b->times->n_layers++;
+        }
         leave(m, layers.lo + i, false);
         x = y;
     }

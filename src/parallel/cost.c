@@ -112,8 +112,9 @@ static void add_again(const sizes *z, unsigned drop, double rows, double tensor,
     }
 }
 
-static void add_layers(const sizes *z, int64_t n, int64_t stage, cs_piece_cost *c)
+static void add_layers(const sizes *z, int64_t stage, int64_t chunk, cs_piece_cost *c)
 {
+    int64_t n = cs_layout_n_layers(&z->q->layout, stage, chunk);
     double rows = z->T * z->H * z->store, forward = layer_forward(z);
     double tensor = 4 * scatter(z, rows); /* two all-reduces */
     c->forward += (double)n * forward;
@@ -122,7 +123,7 @@ static void add_layers(const sizes *z, int64_t n, int64_t stage, cs_piece_cost *
     /* Sequence parallelism gathers the two inputs once more for their weights' gradients. */
     c->tensor_backward += (double)n * (tensor + (z->shards ? 2 * scatter(z, rows) : 0));
     for (int64_t i = 0; i < n; i++)
-        add_again(z, cs_layout_drop(&z->q->layout, stage, i), rows, tensor, c);
+        add_again(z, cs_layout_drop(&z->q->layout, stage, chunk, i), rows, tensor, c);
 }
 
 /* The head's backward is part of its forward: nn/loss.h. */
@@ -169,12 +170,13 @@ static double pack_head(const sizes *z)
 }
 
 /* Of weights that were gathered for this pass (ZeRO 3). */
-static void add_packing(const sizes *z, int64_t n, int64_t stage, bool head, cs_piece_cost *c)
+static void add_packing(const sizes *z, int64_t stage, int64_t chunk, bool head, cs_piece_cost *c)
 {
+    int64_t n = cs_layout_n_layers(&z->q->layout, stage, chunk);
     c->forward += (double)n * pack_layer(z, 0) + (head ? pack_head(z) : 0);
     c->backward += (double)n * pack_layer(z, 1);
     for (int64_t i = 0; i < n; i++) {
-        unsigned drop = cs_layout_drop(&z->q->layout, stage, i);
+        unsigned drop = cs_layout_drop(&z->q->layout, stage, chunk, i);
         if (drop == CS_DROP_LAYER)
             c->backward += pack_layer(z, 0);
         if (drop & CS_DROP_QKV)
@@ -190,7 +192,7 @@ cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int
     sizes z = sizes_of(q, m, samples);
     bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
     cs_piece_cost c = {.message_bytes = z.R * z.H * z.store};
-    add_layers(&z, cs_layout_n_layers(l, stage, chunk), stage, &c);
+    add_layers(&z, stage, chunk, &c);
     if (first)
         add_embedding(&z, &c);
     if (last)
@@ -208,7 +210,7 @@ cs_piece_cost cs_cost_piece(const cs_memory_request *q, const cs_machine *m, int
             c.gather_backward = (cs_sim_time){grads.cpu + again.cpu, grads.beside + again.beside};
             c.forward += fresh(&z, n * z.store * other);
             c.backward += fresh(&z, again_n * z.store * other);
-            add_packing(&z, cs_layout_n_layers(l, stage, chunk), stage, last, &c);
+            add_packing(&z, stage, chunk, last, &c);
         }
     }
     return c;

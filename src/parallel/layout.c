@@ -342,10 +342,12 @@ int64_t cs_layout_largest_piece(const cs_layout *l)
     return most;
 }
 
-unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t i)
+unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t chunk, int64_t i)
 {
     CS_ASSERT(stage >= 0 && stage < l->pp);
     int64_t first = l->n_stage_again > 0 ? l->stage_again[stage] : l->recompute_layers;
+    if (l->drop_of)
+        return l->drop_of[cs_layout_first_layer(l, stage, chunk) + i];
     if (l->recompute == CS_RECOMPUTE_SELECTIVE)
         return l->drop;
     return l->recompute == CS_RECOMPUTE_UNIFORM || (l->recompute == CS_RECOMPUTE_BLOCK && i < first) ? CS_DROP_LAYER : 0;
@@ -356,7 +358,7 @@ void cs_layout_drops(const cs_layout *l, unsigned char *drop)
     for (int64_t stage = 0; stage < l->pp; stage++)
         for (int64_t c = 0; c < l->chunks; c++)
             for (int64_t i = 0; i < cs_layout_n_layers(l, stage, c); i++)
-                drop[cs_layout_first_layer(l, stage, c) + i] = (unsigned char)cs_layout_drop(l, stage, i);
+                drop[cs_layout_first_layer(l, stage, c) + i] = (unsigned char)cs_layout_drop(l, stage, c, i);
 }
 
 int64_t cs_layout_group(const cs_layout *l)
@@ -364,10 +366,10 @@ int64_t cs_layout_group(const cs_layout *l)
     return l->recompute == CS_RECOMPUTE_UNIFORM ? l->recompute_layers : 1;
 }
 
-bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t i, int64_t n)
+bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t chunk, int64_t i)
 {
-    return i + 1 == n || cs_layout_drop(l, stage, i) != CS_DROP_LAYER || cs_layout_drop(l, stage, i + 1) != CS_DROP_LAYER ||
-           (i + 1) % cs_layout_group(l) == 0;
+    return i + 1 == cs_layout_n_layers(l, stage, chunk) || cs_layout_drop(l, stage, chunk, i) != CS_DROP_LAYER ||
+           cs_layout_drop(l, stage, chunk, i + 1) != CS_DROP_LAYER || (i + 1) % cs_layout_group(l) == 0;
 }
 
 cs_status cs_layout_schedule(const cs_layout *l, cs_arena *arena, cs_schedule *out, cs_error *err)

@@ -33,6 +33,7 @@ typedef struct cs_layout {
     bool recompute_up_to;     /* BLOCK: a chunk may have fewer layers */
     cs_strlist recompute_list; /* BLOCK: a number for each stage instead, 0 or more; borrowed */
     cs_strlist recompute_modules; /* SELECTIVE: layernorm, qkv, core_attn, mlp (none = layernorm); borrowed */
+    const unsigned char *drop_of; /* [layers of the model] CS_DROP_*, instead of all that says what is recomputed; borrowed, NULL = none */
     bool inference;           /* the rules of batches and optimizer do not apply */
     cs_fold fold;             /* acts only where a stage has several chunks */
     bool optimized;           /* micro-batches of different sizes: */
@@ -71,14 +72,14 @@ cs_place cs_layout_place(const cs_layout *l, int64_t stage, int64_t tp_rank, cs_
 int64_t cs_layout_stage_layers(const cs_layout *l, int64_t stage);
 int64_t cs_layout_largest_piece(const cs_layout *l);
 
-/* What layer i of a chunk of a stage does not keep for its backward pass: CS_DROP_*. */
-unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t i);
+/* What layer i of a chunk of a stage does not keep for its backward pass: CS_DROP_*. Layouts checked with their spec, from here on. */
+unsigned cs_layout_drop(const cs_layout *l, int64_t stage, int64_t chunk, int64_t i);
 /* The same for all layers of the model, as cs_model_options wants it: drop [n_layers]. */
 void cs_layout_drops(const cs_layout *l, unsigned char *drop);
 /* Of so many layers in a row that run again as a whole the first one's input is kept. */
 int64_t cs_layout_group(const cs_layout *l);
-/* Is layer i of a chunk of n the last of its group (model/stage.c)? A layer that does not run again as a whole is a group. */
-bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t i, int64_t n);
+/* Is layer i of a chunk the last of its group (model/stage.c)? A layer that does not run again as a whole is a group. */
+bool cs_layout_ends_group(const cs_layout *l, int64_t stage, int64_t chunk, int64_t i);
 /* "layernorm core_attn" for CS_DROP_NORMS | CS_DROP_ATTENTION, "nothing" for 0, "all" for CS_DROP_LAYER. */
 void cs_layout_drop_text(unsigned drop, char *text, size_t size);
 

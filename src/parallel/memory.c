@@ -245,6 +245,6 @@ double cs_flops_per_token(const cs_memory_request *q, double *executed)
     for (int64_t i = 0; i < l->pp * l->chunks; i++)
         for (int64_t k = 0; k < cs_layout_n_layers(l, i % l->pp, i / l->pp); k++)
             for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-                *executed += cs_layout_drop(l, i % l->pp, k) & parts[p].drop ? parts[p].flops : 0;
+                *executed += cs_layout_drop(l, i % l->pp, i / l->pp, k) & parts[p].drop ? parts[p].flops : 0;
     return model;
 }

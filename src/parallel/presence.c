@@ -66,7 +66,7 @@ static void forward(walk *w)
 static void backward_group(walk *w, int64_t lo, int64_t hi)
 {
     int64_t weights = lo > 0 ? others(layer(w, lo - 1)) : others(&w->unit[CS_PRESENCE_EMBED_NORM]), packed = 0;
-    bool again = (cs_layout_drop(w->l, 0, lo) & (CS_DROP_LAYER | CS_DROP_QKV | CS_DROP_UP)) != 0;
+    bool again = (cs_layout_drop(w->l, 0, 0, lo) & (CS_DROP_LAYER | CS_DROP_QKV | CS_DROP_UP)) != 0;
     for (int64_t i = lo; i < hi; i++) {
         weights += others(layer(w, i));
         packed = cs_walk_add(packed, again ? layer(w, i)->pack[0] : 0);
@@ -84,7 +84,7 @@ static void backward(walk *w, int64_t final_norm)
     const cs_presence_unit *last = layer(w, w->n_layers - 1);
     at(w, final_norm + others(last), head_grads(w), 0);
     for (int64_t end = w->n_layers, i = w->n_layers - 1; i >= 0; i--)
-        if (i == 0 || cs_layout_ends_group(w->l, 0, i - 1, w->n_layers)) {
+        if (i == 0 || cs_layout_ends_group(w->l, 0, 0, i - 1)) {
             backward_group(w, i, end);
             end = i;
         }

@@ -237,13 +237,15 @@ static void entry(walk *w, bool first, arena *keep)
     norm_forward(w, keep, w->R);
 }
 
-static void chunk_forward(walk *w, int64_t stage, bool first, bool last, int64_t n_layers)
+static void chunk_forward(walk *w, int64_t stage, int64_t chunk)
 {
     const cs_layout *l = &w->q->layout;
+    bool first = stage == 0 && chunk == 0, last = stage == l->pp - 1 && chunk == l->chunks - 1;
+    int64_t n_layers = cs_layout_n_layers(l, stage, chunk);
     entry(w, first, &w->stash);
     for (int64_t i = 0; i < n_layers; i++) {
-        unsigned drop = cs_layout_drop(l, stage, i);
-        bool inner = !cs_layout_ends_group(l, stage, i, n_layers);
+        unsigned drop = cs_layout_drop(l, stage, chunk, i);
+        bool inner = !cs_layout_ends_group(l, stage, chunk, i);
         mark m = save(&w->scratch);
         tensor(w, inner ? &w->scratch : &w->stash, w->R, w->s->hidden);
         if (inner) /* two buffers take turns within a group */
@@ -269,17 +271,17 @@ static void group_backward(walk *w, int64_t group, unsigned drop)
 }
 
 /* Groups of layers from the last to the first; what is like the one behind it takes no more. */
-static void chunk_backward(walk *w, int64_t stage, int64_t n_layers)
+static void chunk_backward(walk *w, int64_t stage, int64_t chunk)
 {
     const cs_layout *l = &w->q->layout;
-    int64_t end = n_layers, size = -1;
+    int64_t n_layers = cs_layout_n_layers(l, stage, chunk), end = n_layers, size = -1;
     unsigned drop = 0;
     mark m = save(&w->scratch);
     tensor(w, &w->scratch, w->R, w->s->hidden);
     for (int64_t i = n_layers - 1; i >= 0; i--) {
-        if (i > 0 && !cs_layout_ends_group(l, stage, i - 1, n_layers))
+        if (i > 0 && !cs_layout_ends_group(l, stage, chunk, i - 1))
             continue;
-        unsigned own = cs_layout_drop(l, stage, i);
+        unsigned own = cs_layout_drop(l, stage, chunk, i);
         int64_t group = own == CS_DROP_LAYER ? end - i : 0;
         if (own != drop || group != size)
             group_backward(w, group, group > 0 ? 0 : own);
@@ -337,10 +339,9 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
         inference(&w, first, last);
     } else {
         for (int64_t c = 0; c < l->chunks; c++) {
-            int64_t n = cs_layout_n_layers(l, stage, c);
             w.stash = (arena){.current = -1};
-            chunk_forward(&w, stage, first && c == 0, last && c == l->chunks - 1, n);
-            chunk_backward(&w, stage, n);
+            chunk_forward(&w, stage, c);
+            chunk_backward(&w, stage, c);
             if (w.stash.failed)
                 return false;
             out->slot = w.stash.high > out->slot ? w.stash.high : out->slot;
@@ -354,6 +355,18 @@ bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *ou
     out->logits = w.logits;
     out->slack = l->inference ? slack(&w.scratch) : 0;
     return !w.stash.failed && !w.refill.failed && !w.scratch.failed && out->stash < INT64_MAX / 4;
+}
+
+int64_t cs_walk_layer(const cs_memory_request *q, unsigned drop, int64_t *scratch)
+{
+    bool whole = drop == CS_DROP_LAYER;
+    walk w;
+    init(&w, q);
+    tensor(&w, &w.stash, w.R, w.s->hidden);
+    block_forward(&w, whole ? NULL : &w.stash, drop);
+    group_backward(&w, whole ? 1 : 0, whole ? 0 : drop);
+    *scratch = w.scratch.high;
+    return w.stash.failed || w.refill.failed || w.scratch.failed ? INT64_MAX / 4 : w.stash.used;
 }
 
 bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, int64_t *unused)

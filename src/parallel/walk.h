@@ -16,6 +16,9 @@ typedef struct cs_activations {
 /* false: a size does not fit. */
 bool cs_walk_stage(const cs_memory_request *q, int64_t stage, cs_activations *out);
 
+/* What a layer keeps of a micro-batch: its output and what backward wants, less `drop`. *scratch: temporary activations of both passes. */
+int64_t cs_walk_layer(const cs_memory_request *q, unsigned drop, int64_t *scratch);
+
 /* The model's own tables (cs_model_create): bytes used, and asked for beyond them. */
 bool cs_walk_tables(const cs_memory_request *q, int64_t stage, int64_t *used, int64_t *unused);
 

@@ -123,6 +123,10 @@ static const cs_option recompute_rows[] = {
      "checkpoint-num-layers"},
     {"recomputation-layer-num", CS_OPT_LIST, AT(recompute_list), NULL, NULL,
      "with --recompute-method custom: layers to recompute at the front of each stage (or of each of its chunks): 3 2 1 0", NULL},
+    {"auto-recompute-device-size", CS_OPT_INT, AT(auto_mb), "-1", "-1..8796093022207",
+     "MB (2^20) that a rank may take: what each layer computes again is chosen to fit, from measured times; -1 = off", NULL},
+    {"auto-recompute-profiling-step", CS_OPT_INT, AT(auto_steps), "10", "1..", "steps that recompute everything and measure, before that choice",
+     NULL},
     {"checkpoint-policy", CS_OPT_ENUM, AT(checkpoint_policy), "none", "none|full|block|custom",
      "AscendSpeed's name of --recompute-method: full = uniform", NULL},
     {"checkpoint-block-layer", CS_OPT_INT, AT(block_layers), "25", "1..", "with --checkpoint-policy block: layers to recompute, at most all", NULL},
@@ -152,7 +156,7 @@ static const cs_option compat_rows[] = {
     IGNORED("contigious-checkpointing"), IGNORED("checkpoint-in-cpu"), IGNORED("synchronize-each-layer"), IGNORED("profile-backward"),
     IGNORED("split-transformers"), IGNORED("scattered-embeddings"), IGNORED("memory-centric-tiled-linear"), IGNORED("tile-factor"),
     IGNORED("distribute-checkpointed-activations"),
-    LATER("auto-recompute-device-size"), LATER("keep-last-token"),
+    LATER("keep-last-token"),
     LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
     LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("train-tokens"),
     LATER("lr-decay-tokens"), LATER("lr-warmup-tokens"), LATER("train-data-path"), LATER("valid-data-path"), LATER("test-data-path"),
@@ -217,6 +221,9 @@ static void check_rules(const cs_train_config *c, cs_error *err)
         {c->recompute_modules.n > 0 && c->recompute != SELECTIVE, "--recompute-modules needs --recompute-granularity selective", 0, 0},
         {c->recompute == SELECTIVE && (c->recompute_method != UNIFORM || c->recompute_layers != 1),
          "--recompute-method and --recompute-num-layers say which whole layers run again: with --recompute-granularity full, not selective", 0, 0},
+        {c->auto_mb == 0, "--auto-recompute-device-size 0: legal: -1 (off), or the MB that a rank may take", 0, 0},
+        {c->auto_mb > 0 && (c->recompute == SELECTIVE || c->recompute_method != UNIFORM || c->recompute_layers != 1),
+         "--auto-recompute-device-size chooses what each layer computes again; leave the other flags of recomputation out", 0, 0},
         {c->model_config && c->n_layers > 0, "--model-config and --num-layers exclude each other", 0, 0},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -369,7 +376,7 @@ cs_layout cs_train_layout(const cs_train_config *c, int64_t world)
     return (cs_layout){.world = world, .tp = c->tp, .pp = c->pp, .virtual_layers = c->virtual_layers,
                        .zero = c->zero_stage > 0 ? c->zero_stage : c->dist_optimizer, .sequence_parallel = c->sequence_parallel,
                        .micro_batch = c->micro_batch, .global_batch = c->global_batch, .seq_length = c->seq_length,
-                       .recompute = c->recompute == FULL ? methods[c->recompute_method]
+                       .recompute = c->recompute == FULL || c->auto_mb > 0 ? methods[c->recompute_method]
                                     : c->recompute == SELECTIVE ? CS_RECOMPUTE_SELECTIVE : CS_RECOMPUTE_NONE,
                        .recompute_modules = c->recompute_modules,
                        .recompute_layers = by_policy ? c->block_layers : c->recompute_layers, .recompute_up_to = by_policy,

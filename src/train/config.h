@@ -41,6 +41,7 @@ typedef struct cs_train_config {
     bool no_pipeline;
     int recompute, recompute_method; /* indices in "none|full|selective", "uniform|block|custom" */
     cs_strlist recompute_modules;
+    int64_t auto_mb, auto_steps; /* auto_mb < 1: off */
     int64_t recompute_layers, block_layers;
     int checkpoint_policy; /* index in "none|full|block|custom" */
     cs_strlist recompute_list;

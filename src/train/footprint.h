@@ -6,7 +6,8 @@
 
 /* RUN/memory.json: {"ranks": [{"rank", "tp", "dp", "stage", "peak_bytes": most that was allocated at a time, "activations_bytes": kept for backward,
  * "temporary_bytes", "offloaded_bytes": of the optimizer's file, "rss_bytes"}]}, rss with what other ranks of the host share with it. All since the
- * start. Written by rank 0 where there is a run folder. Collective over world: the same status on all ranks. CS_E_IO, CS_E_NOMEM. */
+ * start (activations and temporary: since --auto-recompute-device-size made its choice). Written by rank 0 where there is a run folder. Collective
+ * over world: the same status on all ranks. CS_E_IO, CS_E_NOMEM. */
 cs_status cs_footprint_write(cs_trainer *t, cs_error *err);
 
 /* Highest resident bytes of this process so far. */

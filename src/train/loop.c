@@ -1,4 +1,5 @@
 /* The loop: steps, log, evaluation, checkpoints, and every way to end: done, asked to stop, numbers that stay bad. */
+#include "train/autorecompute.h"
 #include "train/footprint.h"
 #include "train/profile.h"
 #include "train/trainer.h"
@@ -155,6 +156,7 @@ static cs_status after_step(cs_trainer *t, cs_report *r, const cs_step_result *s
         cs_warn("step %lld skipped: loss %g, gradient norm %g", (long long)t->state.step, s->loss, s->grad_norm);
     if (t->state.bad_in_a_row > t->cfg.max_bad_steps)
         return stop_on_bad_numbers(t, s, err);
+    CS_TRY(cs_autorecompute_after_step(t, err));
     if (t->state.step % t->cfg.eval_interval == 0)
         CS_TRY(validate(t, r, err));
     if (t->state.step % t->cfg.log_interval == 0)

@@ -1,4 +1,5 @@
 /* Setup of a training run: folder, model, weights, data, in this order; every phase that may fail on one rank is agreed on by all. */
+#include "train/autorecompute.h"
 #include "train/trainer.h"
 
 #include "base/clock.h"
@@ -230,6 +231,7 @@ static cs_status create_model(cs_trainer *t, const cs_spec *spec, const start_po
     opt.kernels.isa = choice[0];
     opt.kernels.gemm = choice[1];
     CS_TRY(cs_model_create(spec, &opt, &t->model, err));
+    CS_TRY(cs_agree(t->world, cs_autorecompute_start(t, err), err));
     t->identity.isa = isa_of(t->model, store);
     t->identity.gemm = t->model->gemm;
     t->peak_flops = measure_peak(t);

@@ -28,8 +28,9 @@ static cs_status fill_batches(cs_trainer *t, cs_split split, int64_t consumed, i
 }
 
 /* Memory for the activations of a step by that schedule, as `cspeed plan` counts it. */
-static cs_status make_room(cs_trainer *t, const cs_schedule *s, cs_error *err)
+cs_status cs_trainer_make_room(cs_trainer *t, cs_error *err)
 {
+    const cs_schedule *s = &t->pipeline[TRAINING];
     cs_activations a;
     int stage = t->mesh.coord[CS_AXIS_PP];
     const cs_memory_request q = {.spec = &t->model->spec, .table = &t->model->table, .kernels = t->model->k, .threads = (int)t->identity.threads,
@@ -48,7 +49,7 @@ static cs_status make_schedule(cs_trainer *t, int which, int64_t n_micro, cs_err
         return CS_OK;
     cs_arena_release(&t->tables[which]);
     CS_TRY(cs_schedule_init(s, which == TRAINING ? l->schedule : CS_SCHEDULE_FORWARD, (int)l->pp, (int)l->chunks, n_micro, &t->tables[which], err));
-    return which == TRAINING ? make_room(t, s, err) : CS_OK;
+    return which == TRAINING ? cs_trainer_make_room(t, err) : CS_OK;
 }
 
 /* What one micro-batch's summed loss is multiplied by: 1/tokens of the step, or (AscendSpeed) 1/(its own tokens * micro-batches * ranks). */

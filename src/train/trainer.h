@@ -31,6 +31,8 @@ typedef struct cs_trainer {
     cs_layout layout;
     cs_layers *chunk;    /* [layout.chunks] of this stage */
     unsigned char *drop; /* [layers of the model] what each does not keep: CS_DROP_* */
+    cs_part_times times; /* of the steps that measure them, of which there were `profiled`; train/autorecompute.c */
+    int64_t profiled;
     cs_tokenizer *tok; /* NULL = none */
     cs_model *model;
     cs_dp dp;
@@ -67,6 +69,8 @@ cs_status cs_train_run(const cs_train_request *req, cs_comm *world, cs_error *er
 cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *world, cs_error *err);
 void cs_trainer_release(cs_trainer *t);
 cs_status cs_trainer_step(cs_trainer *t, cs_step_result *out, cs_error *err);
+/* Memory for the activations of steps like the last one, after cs_model_set_drops. Not collective. CS_E_NOMEM. */
+cs_status cs_trainer_make_room(cs_trainer *t, cs_error *err);
 /* Mean loss over eval_iters batches of a split. */
 cs_status cs_trainer_evaluate(cs_trainer *t, cs_split split, double *loss, cs_error *err);
 cs_status cs_trainer_save(cs_trainer *t, cs_error *err);

@@ -21,6 +21,7 @@ train() {
 losses() { sed -nE 's/.*"lm_loss": ?([^,}]+).*/\1/p' "$1/metrics.jsonl"; }
 same_losses() { [ -n "$(losses "$1")" ] && [ "$(losses "$1")" = "$(losses "$2")" ] || echo "$(losses "$1")" / "$(losses "$2")"; }
 same_bytes() { (cd "$1/latest/" && sha256sum ./*.safetensors trainer/*.safetensors) >one; (cd "$2/latest/" && sha256sum ./*.safetensors trainer/*.safetensors) | cmp - one 2>&1; }
+peaks() { sed -nE 's/.*"peak_bytes": ?([0-9]+).*/\1/p' "$1/memory.json"; }
 lines() { [ "$(grep -c 'error\[' "$TMP/stderr")" = "$1" ] || cat "$TMP/stderr"; }
 
 # --- a file that sets everything equals the flags
@@ -144,6 +145,23 @@ done <<'F'
 F
 expect 2 "a count for each stage" "" "--recomputation-layer-num has 3 numbers; legal: 2, one for each stage" train --nproc 2 --checkpoint-activations \
     --pipeline-model-parallel-size 2 --recompute-method custom --recomputation-layer-num 1 1 1
+# What fits is chosen by the program: 2 steps that measure, 2 by the choice.
+while read -r mb flags; do
+    flags="--seq-length 64 --micro-batch-size 128 --nproc 2 $flags"
+    rm -rf all chosen
+    train --quiet --save all $flags
+    expect 0 "chosen for $mb MB: $flags" "" "recomputation of stage 0, layers: [0-9].* of $mb MB, .* ms a micro-batch" train --save chosen $flags \
+        --auto-recompute-device-size "$mb" --auto-recompute-profiling-step 2
+    result "the same bytes" "$(same_bytes all chosen)"
+    result "in less memory, within 1 %" "$(paste <(peaks all) <(peaks chosen) | awk -v most="$mb" '!($2 < $1 && $2 < 1.01 * most * 1048576) { print }')"
+done <<'END'
+24 --tensor-model-parallel-size 2 --sequence-parallel
+50 --pipeline-model-parallel-size 2 --num-layers-per-virtual-pipeline-stage 1 --global-batch-size 256
+34 --zero-stage 3 --dtype bf16
+END
+expect 0 "too little memory" "" "device-size 1: stage 0 takes [0-9]+ MB at least" train --seq-length 64 --micro-batch-size 32 --auto-recompute-device-size 1 \
+    --auto-recompute-profiling-step 1
+expect 2 "chosen by both" "" "leave the other flags of recomputation out" train --auto-recompute-device-size 8 --recompute-granularity selective
 expect 2 "modules that are none" "" '"softmax"; legal: layernorm, qkv, core_attn, mlp' train --recompute-granularity selective \
     --recompute-modules mlp softmax
 expect 2 "selective is no method" "" "with --recompute-granularity full, not selective" train --recompute-granularity selective --recompute-num-layers 2
