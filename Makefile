@@ -1,5 +1,6 @@
 # make            build/cspeed, build/libcspeed.a, build/libcspeed.so
 # make check      every test;   make SAN=1 check   under ASan+UBSan;   make MPI=0   without MPI;   make DNNL=0   without oneDNN
+# make MPI_PC=mpich   with that MPI library (name of a .pc file) where several are installed
 # make demo | bench | soak | install PREFIX=/usr/local
 BUILD ?= build
 ifeq ($(origin CC),default)
@@ -11,8 +12,8 @@ OPT ?= -O3
 VERSION := 0.1.0
 
 LIBS := jansson zlib libzstd libxxhash libutf8proc libpcre2-8
-MPI ?= $(shell $(PKG_CONFIG) --exists mpi-c && echo 1 || ($(PKG_CONFIG) --exists mpich && echo 1 || echo 0))
-MPI_PC := $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
+MPI_PC ?= $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
+MPI ?= $(shell $(PKG_CONFIG) --exists $(MPI_PC) && echo 1 || echo 0)
 # Debian's oneDNN brings no .pc file: a .pc file is asked first, then the compiler.
 DNNL ?= $(if $(filter x86_64,$(shell uname -m)),$(shell $(PKG_CONFIG) --exists dnnl && echo 1 || (echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1 || echo 0)),0)
 
@@ -25,7 +26,7 @@ CFLAGS += $(OPT) -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -fopenmp -fPIC -ffp-con
 CFLAGS += $(shell $(PKG_CONFIG) --cflags $(LIBS))
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(LIBS)) -lm -lpthread
 ifeq ($(MPI),1)
-CFLAGS += -DCS_HAVE_MPI=1 -DCS_MPI_TEXT='"$(MPI_PC) $(shell $(PKG_CONFIG) --modversion $(MPI_PC))"' $(shell $(PKG_CONFIG) --cflags $(MPI_PC))
+CFLAGS += -DCS_HAVE_MPI=1 $(shell $(PKG_CONFIG) --cflags $(MPI_PC))
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(MPI_PC))
 endif
 ifeq ($(DNNL),1)

@@ -5,11 +5,13 @@
 #   clang  build with clang -Werror; the unit tests
 #   san    the same tests under AddressSanitizer and UndefinedBehaviorSanitizer, leaks included (without MPI: Open MPI leaks by itself)
 #   smoke  a build without MPI and oneDNN; the unit tests
+#   mpich  a build with MPICH, where it is installed: tests/parallel and training under its mpirun (the other builds use the default MPI)
 #   fuzz   every fuzz target for a short while
 #   lint   rules of the source tree
 set -u
 cd "$(dirname "$0")"
-stages=${*:-lint gcc clang san smoke fuzz}
+all_stages="lint gcc clang san smoke mpich fuzz"
+stages=${*:-$all_stages}
 jobs=$(nproc)
 passed=0 failed=0 skipped=0
 began=$SECONDS
@@ -112,6 +114,20 @@ stage_smoke() {
     build build/check/smoke CC=gcc OPT=-O1 MPI=0 DNNL=0 tests && run_tests build/check/smoke unit
 }
 
+stage_mpich() {
+    local folder=build/check/mpich
+    if ! pkg-config --exists mpich || ! command -v mpirun.mpich >/dev/null; then
+        echo "skipped: MPICH (packages libmpich-dev and mpich) is not installed"
+        skipped=$((skipped + 1))
+        return
+    fi
+    build "$folder" CC=gcc OPT=-O1 MPI_PC=mpich "$folder/cspeed" "$folder/tests/parallel/test_comm" "$folder/tests/parallel/test_dp" || return
+    export CSPEED="$PWD/$folder/cspeed"
+    mkdir -p "$folder/log"
+    run_script tests/parallel/comm_mpi.sh "$folder/log/comm_mpi.log"
+    run_script tests/cli/test_mpirun.sh "$folder/log/test_mpirun.log"
+}
+
 stage_fuzz() {
     local folder=build/check/fuzz name
     build "$folder" CC=clang FUZZ=1 SAN=1 MPI=0 DNNL=0 fuzzers || return
@@ -130,9 +146,9 @@ stage_fuzz() {
 sh scripts/deps.sh check || exit 1
 for stage in $stages; do
     case $stage in
-    lint | gcc | clang | san | smoke | fuzz) ;;
+    lint | gcc | clang | san | smoke | mpich | fuzz) ;;
     *)
-        echo "check.sh: unknown stage $stage; stages are lint gcc clang san smoke fuzz" >&2
+        echo "check.sh: unknown stage $stage; stages are $all_stages" >&2
         exit 2
         ;;
     esac

@@ -1,13 +1,20 @@
 #!/bin/sh
 # Checks that what the build needs is installed; installs what is missing when it may (root, or sudo without a password).
-# usage: scripts/deps.sh [check]     with "check" also what check.sh needs (clang for a second compiler and the fuzzers)
+# usage: scripts/deps.sh [check]     with "check" also what check.sh needs (clang for a second compiler and the fuzzers) and what it would like to
+#                                    have (MPICH beside Open MPI); without the latter it skips a stage
 set -u
 
 missing=""
+wanted=""
 need() { # need PACKAGE COMMAND...: PACKAGE is missing when COMMAND fails
     package=$1
     shift
     "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+want() { # the same for a package that there is another way without
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || wanted="$wanted $package"
 }
 have_header() {
     echo "#include <$1>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
@@ -20,6 +27,7 @@ clang_openmp() {
 }
 look() {
     missing=""
+    wanted=""
     need build-essential sh -c 'command -v cc && command -v make && command -v ar'
     need pkg-config command -v pkg-config
     need libopenmpi-dev sh -c 'pkg-config --exists mpi-c || pkg-config --exists mpich'
@@ -37,24 +45,37 @@ look() {
         need clang command -v clang
         need libclang-rt-14-dev clang_runtime
         need libomp-dev clang_openmp
+        want libmpich-dev pkg-config --exists mpich
+        want mpich command -v mpirun.mpich
     fi
 }
 
-look "${1:-}"
-[ -z "$missing" ] && exit 0
-line="apt-get install -y --no-install-recommends$missing"
+as=none # how to install; none = not allowed to
 if command -v apt-get >/dev/null; then
-    as=""
-    if [ "$(id -u)" != 0 ]; then
+    if [ "$(id -u)" = 0 ]; then
+        as=""
+    elif sudo -n true 2>/dev/null; then
         as="sudo -n"
-        sudo -n true 2>/dev/null || as=none
-    fi
-    if [ "$as" != none ]; then
-        echo "installing:$missing" >&2
-        { $as env DEBIAN_FRONTEND=noninteractive apt-get update && $as env DEBIAN_FRONTEND=noninteractive $line; } >&2
-        look "${1:-}"
-        [ -z "$missing" ] && exit 0
     fi
 fi
-echo "missing packages; run this as root and start again: apt-get install -y$missing" >&2
-exit 1
+install() { # install PACKAGE...
+    echo "installing: $*" >&2
+    { $as env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 update &&
+        $as env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >&2
+}
+
+look "${1:-}"
+# shellcheck disable=SC2086
+if [ -n "$missing" ] && [ "$as" != none ]; then
+    install $missing
+    look "${1:-}"
+fi
+if [ -n "$missing" ]; then
+    echo "missing packages; run this as root and start again: apt-get install -y$missing" >&2
+    exit 1
+fi
+# shellcheck disable=SC2086
+if [ -n "$wanted" ] && { [ "$as" = none ] || ! install $wanted; }; then
+    echo "not installed, what needs it is skipped:$wanted" >&2
+fi
+exit 0

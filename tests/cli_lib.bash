@@ -31,6 +31,28 @@ expect() {
     result "$name" "$problem"
 }
 
+# Sets `mpirun` to the mpirun of the MPI library that CSPEED is built with (MPIRUN names another one) and its flags for more ranks than cores, root
+# included; false when the program was built without MPI or there is no mpirun.
+find_mpirun() {
+    local kind=openmpi
+    case $("$CSPEED" version) in
+    *"Open MPI "*) ;;
+    *"MPICH "*) kind=mpich ;;
+    *) return 1 ;;
+    esac
+    mpirun=("${MPIRUN:-$(command -v mpirun.$kind || command -v mpirun)}")
+    [ -n "${mpirun[0]}" ] || return 1
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
+    [ $kind = mpich ] || mpirun+=(--oversubscribe --bind-to none)
+}
+
+# For a script that cannot do anything here: says why and counts as skipped.
+skip_all() {
+    echo "$1"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+
 finish() {
     echo "$n_passed passed, $n_failed failed"
     [ "$n_failed" = 0 ]

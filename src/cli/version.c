@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "base/log.h"
+#include "comm/comm.h"
 #include "tensor/kernels.h"
 
 #include <jansson.h>
@@ -17,9 +18,6 @@
 #include <omp.h>
 #endif
 
-#ifndef CS_MPI_TEXT
-#define CS_MPI_TEXT "none: --nproc over shared memory only"
-#endif
 #define TEXT_OF(x) #x
 #define NUMBER_TEXT(x) TEXT_OF(x)
 
@@ -55,11 +53,12 @@ static const char *sanitizer_text(void)
 
 static size_t collect(fact out[MAX_FACTS], const char *cores)
 {
+    const char *mpi = cs_launch_mpi_name();
     size_t n = 0;
     out[n++] = (fact){"build", "compiler", __VERSION__};
     out[n++] = (fact){"build", "openmp", NUMBER_TEXT(_OPENMP)};
     out[n++] = (fact){"build", "sanitizers", sanitizer_text()};
-    out[n++] = (fact){"libraries", "mpi", CS_MPI_TEXT};
+    out[n++] = (fact){"libraries", "mpi", mpi ? mpi : "none: --nproc over shared memory only"};
     out[n++] = (fact){"libraries", "onednn", dnnl_text()};
     out[n++] = (fact){"libraries", "jansson", jansson_version_str()};
     out[n++] = (fact){"libraries", "zlib", zlibVersion()};

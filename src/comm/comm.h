@@ -78,7 +78,8 @@ cs_status cs_agree(cs_comm *c, cs_status status, cs_error *err);
 typedef int (*cs_rank_main)(cs_comm *world, void *arg);
 
 /* Runs rank_main on every rank and returns the exit code of the whole:
- * under mpirun/srun (launcher variables present; build with MPI): joins the MPI job;
+ * under mpirun/srun (launcher variables present; build with MPI): joins the MPI job; CS_E_USAGE when the launcher started several processes and this
+ *   build's MPI library sees only itself, because launcher and library are not of one MPI;
  * nproc > 1: forks nproc ranks (call before any thread exists) over shared memory, waits, forwards SIGTERM/SIGINT/SIGUSR1, ends the rest when one
  * dies (within 5 s; exit 7 unless the dead rank exited with its own non-zero code); ranks die with the parent;
  * else: runs it here with cs_comm_self(), without touching MPI.
@@ -88,6 +89,8 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg);
 void *cs_launch_share(size_t bytes);
 void cs_launch_unshare(void *p, size_t bytes);
 bool cs_launch_under_mpi(void);
+/* The MPI library that this program is built with, "Open MPI 4.1.4", "MPICH 4.0.2"; NULL = none. */
+const char *cs_launch_mpi_name(void);
 /* Ranks of c's world on this host (for the default number of threads). */
 int cs_comm_local_size(const cs_comm *c);
 

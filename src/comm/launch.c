@@ -39,21 +39,30 @@ static int env_int(const char *name, int missing)
     return text && end != text && *end == '\0' && value >= 0 && value <= INT32_MAX ? (int)value : missing;
 }
 
-/* Number of processes that the launcher says it started; 0 = there is no launcher. */
-static int launcher_size(void)
+static cs_launcher find_launcher(void)
 {
+    const int rank = env_int("SLURM_PROCID", 0), tasks = env_int("SLURM_STEP_NUM_TASKS", 0);
     if (getenv("OMPI_COMM_WORLD_RANK"))
-        return env_int("OMPI_COMM_WORLD_SIZE", 1);
+        return (cs_launcher){"Open MPI's mpirun", env_int("OMPI_COMM_WORLD_SIZE", 1), env_int("OMPI_COMM_WORLD_RANK", 0)};
     if (getenv("PMI_RANK"))
-        return env_int("PMI_SIZE", 1);
-    if (getenv("SLURM_PROCID") && env_int("SLURM_STEP_NUM_TASKS", 0) > 1) /* a batch script has SLURM_PROCID, too, but no such step */
-        return env_int("SLURM_STEP_NUM_TASKS", 1);
-    return getenv("PMIX_RANK") ? 1 : 0;
+        return (cs_launcher){"an mpirun of MPICH's kind (PMI)", env_int("PMI_SIZE", 1), env_int("PMI_RANK", 0)};
+    if (getenv("SLURM_PROCID") && tasks > 1) /* a batch script has SLURM_PROCID, too, but no such step */
+        return (cs_launcher){"srun", tasks, rank};
+    return (cs_launcher){"PMIx", getenv("PMIX_RANK") ? 1 : 0, 0};
 }
 
 bool cs_launch_under_mpi(void)
 {
-    return launcher_size() > 0;
+    return find_launcher().size > 0;
+}
+
+const char *cs_launch_mpi_name(void)
+{
+#ifdef CS_HAVE_MPI
+    return cs_mpi_name();
+#else
+    return NULL;
+#endif
 }
 
 static int report(const cs_error *err)
@@ -216,13 +225,14 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
         cs_fail(&err, CS_E_USAGE, "--nproc %lld: expected 1..%d", (long long)nproc, CS_SHM_MAX_RANKS);
         return report(&err);
     }
-    int job = launcher_size();
+    const cs_launcher by = find_launcher();
 #ifdef CS_HAVE_MPI
-    if (job > 0)
-        return cs_mpi_launch(nproc, rank_main, arg);
+    if (by.size > 0)
+        return cs_mpi_launch(&by, nproc, rank_main, arg);
 #else
-    if (job > 1) {
-        cs_fail(&err, CS_E_USAGE, "started as one of %d processes of an MPI job, but this build has no MPI; use --nproc N, or build with MPI", job);
+    if (by.size > 1) {
+        cs_fail(&err, CS_E_USAGE, "started as one of %d processes of an MPI job, but this build has no MPI; use --nproc N, or build with MPI",
+                by.size);
         return report(&err);
     }
 #endif

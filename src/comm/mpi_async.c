@@ -156,12 +156,20 @@ static void next_phase(cs_mpi *c, work *w)
     }
 }
 
+/* MPI_Testall by hand: gcc takes MPICH's MPI_STATUSES_IGNORE for an array that is too short. */
+static bool all_done(int n, MPI_Request *request)
+{
+    int done = 1;
+    for (int i = 0; i < n && done; i++)
+        if (request[i] != MPI_REQUEST_NULL)
+            MPI_Test(&request[i], &done, MPI_STATUS_IGNORE);
+    return done;
+}
+
 static void move_on(cs_mpi *c, work *w)
 {
     while (w->phase != PHASE_DONE) {
-        int all = 0;
-        MPI_Testall(w->n_requests, w->request, &all, MPI_STATUSES_IGNORE);
-        if (!all)
+        if (!all_done(w->n_requests, w->request))
             return;
         next_phase(c, w);
     }
@@ -223,13 +231,8 @@ void cs_mpi_rest(cs_mpi_rank *self, int *turn)
 
 void cs_mpi_wait_all(cs_mpi *c, int n, MPI_Request *request)
 {
-    int all = 0, turn = 0;
-    for (;;) {
-        MPI_Testall(n, request, &all, MPI_STATUSES_IGNORE);
-        if (all)
-            return;
+    for (int turn = 0; !all_done(n, request);)
         cs_mpi_rest(c->self, &turn);
-    }
 }
 
 void cs_mpi_wait(cs_xfer *x)

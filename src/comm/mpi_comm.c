@@ -422,7 +422,39 @@ static void finish(MPI_Comm exit_comm, int code)
     MPI_Finalize();
 }
 
-int cs_mpi_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
+#define TEXT_OF(x) #x
+#define NUMBER_TEXT(x) TEXT_OF(x)
+const char *cs_mpi_name(void)
+{
+#if defined OPEN_MPI
+    return "Open MPI " NUMBER_TEXT(OMPI_MAJOR_VERSION) "." NUMBER_TEXT(OMPI_MINOR_VERSION) "." NUMBER_TEXT(OMPI_RELEASE_VERSION);
+#elif defined MPICH_VERSION
+    return "MPICH " MPICH_VERSION;
+#else
+    return "MPI " NUMBER_TEXT(MPI_VERSION) "." NUMBER_TEXT(MPI_SUBVERSION);
+#endif
+}
+
+/* May this job run as it is? CS_E_USAGE. */
+static cs_status check_job(const cs_launcher *by, int64_t nproc, int size, int thread_level, cs_error *err)
+{
+    int *tag_max = NULL, known = 0;
+    MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &tag_max, &known);
+    if (size == 1 && by->size > 1)
+        return cs_fail(err, CS_E_USAGE, "started as one of %d processes by %s, but the library that this program is built with (%s) sees one rank only; "
+                       "start it with the mpirun of that library, or with --nproc %d", by->size, by->name, cs_mpi_name(), by->size);
+    if (nproc > 1 && nproc != size)
+        return cs_fail(err, CS_E_USAGE, "--nproc %lld, but the MPI job has %d ranks; leave --nproc away under mpirun", (long long)nproc, size);
+    if (thread_level < MPI_THREAD_FUNNELED)
+        return cs_fail(err, CS_E_USAGE, "%s gives thread level %d, but MPI_THREAD_FUNNELED is needed; use a build of it with threads", cs_mpi_name(),
+                       thread_level);
+    if (known && *tag_max < CS_TAG_MAX)
+        return cs_fail(err, CS_E_USAGE, "%s has message tags up to %d, but %d are needed; choose another transport of it", cs_mpi_name(), *tag_max,
+                       CS_TAG_MAX);
+    return CS_OK;
+}
+
+int cs_mpi_launch(const cs_launcher *by, int64_t nproc, cs_rank_main rank_main, void *arg)
 {
     int level, size, rank, code;
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
@@ -435,12 +467,13 @@ int cs_mpi_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
     cs_mpi *world = wrap(world_comm, NULL, 0, &mpi_ops);
     if (!world)
         code = cs_fail_nomem(&err, (size_t)size * CHUNK_BYTES, "the ranks of this run");
-    else if (nproc > 1 && nproc != size)
-        code = cs_fail(&err, CS_E_USAGE, "--nproc %lld, but the MPI job has %d ranks; leave --nproc away under mpirun", (long long)nproc, size);
     else
-        code = CS_OK;
-    if (code != CS_OK && rank == 0)
+        code = check_job(by, nproc, size, level, &err);
+    bool apart = size == 1 && by->rank > 0; /* the launcher's first process speaks for all */
+    if (code != CS_OK && rank == 0 && !apart)
         cs_error_print(&err);
+    if (code != CS_OK && apart)
+        usleep(1500000); /* the launcher ends all when one has failed */
     if (code == CS_OK)
         code = rank_main(&world->base, arg);
     if (world && code == CS_OK)

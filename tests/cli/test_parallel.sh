@@ -1,5 +1,5 @@
 #!/bin/bash
-# Training over several ranks against one rank, through the program: layouts, types, checkpoints that change their layout, a rank that is killed, MPI.
+# Training over several ranks against one rank, through the program: layouts, types, checkpoints that change their layout, a rank that is killed.
 # CSPEED names the program. tests/parallel compares the numbers themselves in many more layouts.
 . "$(dirname "$0")/../cli_lib.bash"
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,8 +22,7 @@ train() {
     local run=$1 iters=(--train-iters 6)
     shift
     [[ " $* " != *" --train-iters "* ]] || iters=()
-    # shellcheck disable=SC2086
-    ${START:-} "$CSPEED" train --model-config "$MODEL" --data-path shk_text_document --save "$run" "${iters[@]}" --seq-length 32 --global-batch-size 8 \
+    "$CSPEED" train --model-config "$MODEL" --data-path shk_text_document --save "$run" "${iters[@]}" --seq-length 32 --global-batch-size 8 \
         --lr 3e-3 --lr-decay-iters 20 --lr-warmup-iters 2 --clip-grad 0.5 --weight-decay 0.1 --log-interval 1 --eval-interval 3 --eval-iters 1 \
         --threads 1 --quiet "$@"
 }
@@ -91,17 +90,4 @@ layout="--dtype bf16 --micro-batch-size 1 --nproc 4 --tensor-model-parallel-size
 result "as if nothing had been: state" "$(same_state killed whole)"
 result "as if nothing had been: losses" "$([ "$(column killed lm_loss)" = "$(column whole lm_loss)" ] || column killed lm_loss)"
 
-# --- the same ranks as an MPI job
-if command -v mpirun >/dev/null && "$CSPEED" version | grep -qi 'mpi-c\|mpich\|open mpi'; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
-    extra=
-    mpirun --version 2>&1 | grep -q 'Open MPI' && extra='--oversubscribe --bind-to none'
-    START="mpirun $extra -n 2" train mpi2 --dtype f64 --micro-batch-size 2 --tensor-model-parallel-size 2 --sequence-parallel
-    result "mpirun -n 2: the bits of --nproc 2" "$(same_state mpi2 layout1)"
-    START="mpirun $extra -n 4" train mpi4 --dtype f64 --micro-batch-size 2 --tensor-model-parallel-size 2 --pipeline-model-parallel-size 2 \
-        --num-layers-per-virtual-pipeline-stage 1 --fold-mode aiao
-    result "mpirun -n 4: the bits of --nproc 4" "$(same_state mpi4 layout6)"
-    START="mpirun $extra -n 4" expect 2 "mpirun: a layout that is not legal" "" "4, must be TP x PP x DP" train never --tensor-model-parallel-size 3
-    result "is reported once, before anything is made" "$([ "$(grep -c 'error\[USAGE\]' stderr)" = 1 ] && [ ! -e never ] || cat stderr)"
-fi
 finish

@@ -107,9 +107,8 @@ for family in bloom baichuan; do
     expect 0 "generate: $family" "^[0-9. ]+$|." "" "$CSPEED" generate --load "$TMP/whole-$family" --tokenizer-name-or-path "$here/data/tok512.bin" --prompt "the" --max-new-tokens 4
 done
 
-if command -v mpirun >/dev/null && "$CSPEED" version | grep -qE 'mpi +(mpi-c|mpich)'; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-    START="mpirun --bind-to none -n 2" train mpi 20 --use-distributed-optimizer --save-interval 5 --quiet >/dev/null 2>&1
+if find_mpirun; then
+    START="${mpirun[*]} -n 2" train mpi 20 --use-distributed-optimizer --save-interval 5 --quiet >/dev/null 2>&1
     result "under mpirun the same bytes as forked ranks" "$(same_state mpi ref-f32-2 iter_0000020)"
 fi
 
