@@ -220,6 +220,7 @@ static cs_status compute(const cs_cli *cli, plan_config *c, cs_plan *p, cs_error
     cs_memory_request *q = &p->request;
     CS_TRY(read_flags(cli, c, p, err));
     note_unused(cli, c);
+    cs_train_note_form(&c->train, &p->spec);
     if (c->search)
         q->layout.largest_mbs = 1;
     CS_TRY(prepare(cli, c, p, err));

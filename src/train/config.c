@@ -2,6 +2,7 @@
 #include "train/config.h"
 
 #include "base/io.h"
+#include "base/log.h"
 #include "ckpt/ckpt.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
@@ -32,6 +33,8 @@ static const cs_option model_rows[] = {
      "positions; absolute = what the model has, as in AscendSpeed; alibi needs the config.json of such a model", NULL},
     {"embed-layernorm", CS_OPT_FLAG, AT(embed_norm), NULL, NULL, "a norm behind the embedding; needs the config.json of such a model (BLOOM)", NULL},
     {"no-add-gate", CS_OPT_FLAG, AT(no_gate), NULL, NULL, "GELU without a gate; needs the config.json of such a model (BLOOM)", NULL},
+    {"mlp-layer-fusion", CS_OPT_FLAG, AT(merged_mlp), NULL, NULL,
+     "gate and up as one matrix product: every gated model has it with and without this flag; convert --merge-mlp writes mlp.proj", NULL},
     {"lm-norm-weight", CS_OPT_FLAG, AT(norm_head), NULL, NULL, "head rows of length 1; needs the config.json of such a model (Baichuan 2)", NULL},
 };
 
@@ -141,8 +144,8 @@ static const cs_option compat_rows[] = {
     IGNORED("no-masked-softmax-fusion"), IGNORED("no-bias-gelu-fusion"), IGNORED("no-bias-dropout-fusion"),
     IGNORED("no-gradient-accumulation-fusion"), IGNORED("no-query-key-layer-scaling"), IGNORED("attention-softmax-in-fp32"),
     IGNORED("accumulate-allreduce-grads-in-fp32"), IGNORED("no-async-tensor-model-parallel-allreduce"),
-    IGNORED("no-scatter-gather-tensors-in-pipeline"), IGNORED("make-vocab-size-divisible-by"), IGNORED("hidden-dropout"),
-    IGNORED("attention-dropout"), IGNORED("num-workers"), IGNORED("mlp-layer-fusion"),
+    IGNORED("no-scatter-gather-tensors-in-pipeline"), IGNORED("scatter-gather-tensors-in-pipeline"),
+    IGNORED("make-vocab-size-divisible-by"), IGNORED("hidden-dropout"), IGNORED("attention-dropout"), IGNORED("num-workers"),
     IGNORED("tensorboard-queue-size"), IGNORED("tensorboard-log-interval"), IGNORED("log-timers-to-tensorboard"),
     IGNORED("log-batch-size-to-tensorboard"), IGNORED("log-validation-ppl-to-tensorboard"), IGNORED("log-learning-rate-to-tensorboard"),
     IGNORED("log-loss-scale-to-tensorboard"), IGNORED("swiglu"), IGNORED("normalization"), IGNORED("untie-embeddings-and-output-weights"),
@@ -355,6 +358,15 @@ cs_status cs_train_check_form(const cs_train_config *c, const cs_spec *spec, cs_
     if (found.status != CS_OK)
         *err = found;
     return found.status;
+}
+
+void cs_train_note_form(const cs_train_config *c, const cs_spec *spec)
+{
+    if (c->merged_mlp && spec->family->act == CS_ACT_GELU)
+        cs_note("--mlp-layer-fusion: no effect, this %s model has no gate", spec->family->name);
+    else if (c->merged_mlp)
+        cs_note("--mlp-layer-fusion: gate and up are one matrix product with and without it; checkpoints hold both apart (convert --merge-mlp "
+                "writes mlp.proj)");
 }
 
 int64_t cs_train_total_iters(const cs_train_config *c, const cs_ramp *ramp)

@@ -15,7 +15,7 @@ typedef struct cs_train_config {
     const char *model_config; /* config.json; NULL = the sizes below */
     int64_t n_layers, hidden, ffn, n_heads, n_query_groups, max_pos, vocab_size, pad_vocab_to;
     double norm_eps, init_std, rope_theta;
-    bool group_query, tie_head, add_bias, embed_norm, no_gate, norm_head;
+    bool group_query, tie_head, add_bias, embed_norm, no_gate, merged_mlp, norm_head;
     int position_type; /* absolute|rotary|rope|alibi: see config.c */
     /* numbers */
     int dtype; /* index in "f32|bf16|f64|fp16" */
@@ -70,6 +70,9 @@ cs_status cs_train_model_spec(const cs_train_config *cfg, int64_t tokenizer_voca
 
 /* Do the flags that say what a model is made of (positions, norms, gate, biases) agree with spec? CS_E_USAGE with one line per flag that does not. */
 cs_status cs_train_check_form(const cs_train_config *cfg, const cs_spec *spec, cs_error *err);
+
+/* A note for a flag about the model's form that changes nothing in spec. */
+void cs_train_note_form(const cs_train_config *cfg, const cs_spec *spec);
 
 /* Steps of the whole run: --train-iters, or what --train-samples gives under the ramp. */
 int64_t cs_train_total_iters(const cs_train_config *cfg, const cs_ramp *ramp);

@@ -354,6 +354,7 @@ static void say_start(const cs_trainer *t, const start_point *s)
     cs_note("optimizer: %s, lr %g to %g %s, weight decay %g, %s, clip %g", t->dp.policy.rule == CS_UPDATE_ADAMW ? "adam" : "sgd", t->schedule.lr,
             t->schedule.min_lr, cs_lr_style_name(t->schedule.style), o->weight_decay, own, o->clip_grad);
     cs_layout_note(&t->layout);
+    cs_train_note_form(&t->cfg, spec);
 }
 
 static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point *s, cs_error *err)

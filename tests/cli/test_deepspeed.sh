@@ -9,6 +9,7 @@ cat >"$TMP/tiny.json" <<'J'
 {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 512, "hidden_size": 32, "intermediate_size": 88,
  "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 64, "rms_norm_eps": 1e-5}
 J
+echo '{"model_type": "bloom", "vocab_size": 512, "hidden_size": 32, "n_layer": 2, "n_head": 4, "seq_length": 64}' >"$TMP/bloom.json"
 head -c 30000 "$here/../examples/data/shakespeare.txt" >"$TMP/text.txt"
 "$CSPEED" preprocess --quiet --input "$TMP/text.txt" --output-prefix "$TMP/shk" --tokenizer-name-or-path "$here/data/tok512.bin" --append-eod
 cd "$TMP" || exit 1
@@ -168,6 +169,14 @@ expect 2 "selective is no method" "" "with --recompute-granularity full, not sel
 expect 2 "modules without selective" "" "needs --recompute-granularity selective" train --checkpoint-activations --recompute-modules mlp
 expect 2 "custom needs its counts" "" "custom needs --recomputation-layer-num" train --checkpoint-activations --checkpoint-policy custom
 expect 0 "a policy without recomputation is noted" "" "--checkpoint-policy acts only with --checkpoint-activations" train --checkpoint-policy block
+
+# --- flags whose work is always done
+expect 0 "--mlp-layer-fusion on a gated model" "" "--mlp-layer-fusion: gate and up are one matrix product with and without it" train --train-iters 1 \
+    --mlp-layer-fusion
+expect 0 "--mlp-layer-fusion without a gate" "" "--mlp-layer-fusion: no effect, this bloom model has no gate" "$CSPEED" plan --model-config bloom.json \
+    --mlp-layer-fusion --machine "$here/../examples/machine.json"
+expect 0 "flags of the pipeline's messages" "" "no effect on this machine, accepted: --scatter-gather-tensors-in-pipeline" train --train-iters 1 \
+    --scatter-gather-tensors-in-pipeline
 
 # --- layouts that are not legal: every rule, with legal values, on one rank, before anything is allocated
 broken() { # broken NAME N PATTERN FLAGS...: N error lines
