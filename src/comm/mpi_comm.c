@@ -441,8 +441,8 @@ static cs_status check_job(const cs_launcher *by, int64_t nproc, int size, int t
     int *tag_max = NULL, known = 0;
     MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &tag_max, &known);
     if (size == 1 && by->size > 1)
-        return cs_fail(err, CS_E_USAGE, "started as one of %d processes by %s, but the library that this program is built with (%s) sees one rank only; "
-                       "start it with the mpirun of that library, or with --nproc %d", by->size, by->name, cs_mpi_name(), by->size);
+        return cs_fail(err, CS_E_USAGE, "started as one of %d processes by %s, but the library that this program is built with (%s) sees one rank "
+                       "only; start it with the mpirun of that library, or with --nproc %d", by->size, by->name, cs_mpi_name(), by->size);
     if (nproc > 1 && nproc != size)
         return cs_fail(err, CS_E_USAGE, "--nproc %lld, but the MPI job has %d ranks; leave --nproc away under mpirun", (long long)nproc, size);
     if (thread_level < MPI_THREAD_FUNNELED)
