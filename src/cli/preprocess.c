@@ -182,6 +182,7 @@ static cs_status use_dataset_entry(const cs_cli *cli, prep_flags *f, cs_prep_con
         return cs_fail(err, CS_E_USAGE, "--handler-name %s: %s has formatting %s for this data set", cs_handlers[f->handler].name, path,
                        entry.sharegpt ? "sharegpt" : "alpaca");
     cfg->columns = entry.columns;
+    cfg->max_records = entry.num_samples;
     cs_note("%s: keys of the records from the entry of %s", path, entry.file_name);
     if (input)
         return CS_OK;

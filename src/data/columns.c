@@ -52,7 +52,8 @@ static cs_status take(const char *path, const char *name, const char *part, cons
 /* What an entry may say that this program cannot do. */
 static cs_status check_entry(const char *path, const char *name, const json_t *entry, cs_error *err)
 {
-    static const char *const known[] = {"file_name", "formatting", "columns", "tags", "split", "ranking", "file_sha1", "hf_hub_url", "ms_hub_url"};
+    static const char *const known[] = {"file_name", "formatting", "columns", "tags", "split", "num_samples", "ranking", "file_sha1",
+                                        "hf_hub_url", "ms_hub_url"};
     const char *key;
     json_t *value;
     if (!json_is_object(entry))
@@ -77,6 +78,9 @@ static cs_status read_entry(const char *path, const char *name, const json_t *en
     CS_TRY(check_entry(path, name, entry, err));
     CS_TRY(cs_json_get_str(entry, "formatting", path, &formatting, err));
     CS_TRY(cs_json_get_str(entry, "file_name", path, &file_name, err));
+    CS_TRY(cs_json_get_int(entry, "num_samples", path, &out->num_samples, err));
+    if (out->num_samples < 0)
+        return cs_fail(err, CS_E_FORMAT, "%s: %s.num_samples: expected a number of records, found %lld", path, name, (long long)out->num_samples);
     out->sharegpt = strcmp(formatting, "sharegpt") == 0;
     if (!out->sharegpt && strcmp(formatting, "alpaca") != 0)
         return cs_fail(err, CS_E_FORMAT, "%s: %s.formatting: expected alpaca or sharegpt, found %.100s", path, name, formatting);

@@ -21,6 +21,7 @@ extern const cs_columns cs_columns_alpaca, cs_columns_sharegpt, cs_columns_opena
 typedef struct cs_dataset_entry {
     const char *file_name; /* as it stands there */
     bool sharegpt;         /* formatting; alpaca is the other one */
+    int64_t num_samples;   /* 0 = all */
     cs_columns columns;
 } cs_dataset_entry;
 

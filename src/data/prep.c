@@ -173,7 +173,7 @@ static void read_all(pipeline *p)
     cs_error err = {0};
     bool lost;
     cs_status s = cs_feed_create(p->cfg->inputs, &feed, &err);
-    while (s == CS_OK && b) {
+    for (int64_t n = 0; s == CS_OK && b && (p->cfg->max_records == 0 || n < p->cfg->max_records);) {
         s = cs_feed_next(feed, &record, &lost, &err);
         if (s == CS_E_FORMAT && p->cfg->skip_bad) {
             s = cs_prep_batch_skip(b, &err, lost ? "; nothing behind it in this file is read" : "");
@@ -182,6 +182,7 @@ static void read_all(pipeline *p)
         if (s != CS_OK || !record.text)
             break;
         s = add_record(p, b, &record, &err);
+        n++;
         b->consumed = cs_feed_consumed(feed);
         if (s == CS_OK && (b->text.len >= CS_PREP_TEXT_BYTES || b->n >= CS_PREP_RECORDS)) {
             hand_on(p);

@@ -17,6 +17,7 @@ typedef struct cs_prep_config {
     cs_strlist outputs;  /* names: output k is PREFIX_NAME_document; see cs_prep_outputs */
     cs_emit_rules rules; /* tokenizer and all */
     const char *prefix;
+    int64_t max_records;  /* the first so many are read; 0 = all */
     bool skip_bad;        /* bad records are counted and left out, and so is the rest of a file that cannot be read on */
     int64_t workers;      /* tokenizer threads, 1..256 */
     int64_t log_interval; /* a line every so many documents; 0 = progress bar */

@@ -54,12 +54,15 @@ result "a sample without an answer is told" "$(grep -q '1 samples have no traine
 # keys of the records from a dataset_info.json: beside the input, by name, by flag; formatting chooses the handler
 mkdir "$in/lf"
 printf '[{"q": "Once", "a": "upon"}]' >"$in/lf/qa.json"
+printf '[{"q": "Once", "a": "upon"}, {"q": "a", "a": "time"}, 5]' >"$in/lf/few.json"
 printf '{"talk": [{"role": "U", "text": "Once"}, {"role": "A", "text": "upon"}]}\n' >"$in/lf/talk.jsonl"
 cat >"$in/lf/dataset_info.json" <<'JSON'
 {"qa": {"file_name": "qa.json", "columns": {"prompt": "q", "response": "a"}},
  "talk": {"file_name": "talk.jsonl", "formatting": "sharegpt", "columns": {"messages": "talk"},
           "tags": {"role_tag": "role", "content_tag": "text", "user_tag": "U", "assistant_tag": "A"}},
  "pairs": {"file_name": "qa.json", "ranking": true, "columns": {"prompt": "q", "chosen": "a", "rejected": "b"}},
+ "few": {"file_name": "few.json", "num_samples": 1, "columns": {"prompt": "q", "response": "a"}},
+ "minus": {"file_name": "few.json", "num_samples": -1},
  "hub": {"hf_hub_url": "someone/something"},
  "image": {"file_name": "qa.json", "columns": {"prompt": "q", "response": "a", "images": "i"}}}
 JSON
@@ -73,6 +76,7 @@ like() { # like NAME FLAGS...: the same samples as "$in/plain.jsonl"
     rm -f "$out"/got*
 }
 like "dataset_info.json beside the input" --input "$in/lf/qa.json" --handler-name alpaca
+like "num_samples" --input "$in/lf/few.json" --handler-name alpaca --workers 2
 like "--dataset-name chooses the handler" --input "$in/lf/talk.jsonl" --dataset-name talk
 like "--dataset-info and name are enough" --dataset-info "$in/lf/dataset_info.json" --dataset-name talk
 like "--dataset-info, entry by file name" --dataset-info "$in/lf/dataset_info.json" --input "$in/lf/qa.json"
@@ -119,6 +123,7 @@ clean "entry that is not there" 2 "no such entry; did you mean talk" --input "$i
 clean "file that no entry has" 2 "no entry has the file_name plain.jsonl" --input "$in/plain.jsonl" --dataset-info "$info"
 clean "entry of preferences" 3 "pairs: .*ranking" --dataset-info "$info" --dataset-name pairs
 clean "entry that would be fetched" 3 "hub: has no file_name" --dataset-info "$info" --dataset-name hub
+clean "entry of less than no records" 3 "minus.num_samples: expected a number" --dataset-info "$info" --dataset-name minus
 clean "entry with images" 3 "image.columns.images" --dataset-info "$info" --dataset-name image
 clean "entry of another form" 2 "has formatting sharegpt" --dataset-info "$info" --dataset-name talk --handler-name alpaca
 clean "entry for fixed keys" 2 "has fixed keys" --dataset-info "$info" --dataset-name talk --handler-name MOSSInstructionHandler
