@@ -60,9 +60,14 @@ static cs_flat_range part_of(const cs_param_group *p, int64_t unit, int64_t g, i
     return (cs_flat_range){lo < n ? lo : n, hi < n ? hi : n, 0};
 }
 
-int64_t cs_dp_part(const cs_param_table *t, int64_t group, int64_t rank, int64_t size)
+int64_t cs_dp_unit(const cs_param_table *t)
 {
-    cs_flat_range part = part_of(&t->group[group], unit_of(t->n_elements), group, rank, size);
+    return unit_of(t->n_elements);
+}
+
+int64_t cs_dp_part(const cs_param_table *t, int64_t unit, int64_t group, int64_t rank, int64_t size)
+{
+    cs_flat_range part = part_of(&t->group[group], unit, group, rank, size);
     return part.hi - part.lo;
 }
 

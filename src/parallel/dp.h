@@ -61,8 +61,9 @@ void cs_dp_adopt_weights(cs_dp *dp);
 /* The optimizer state for saving and loading; buffers are borrowed. Load it after cs_dp_adopt_weights. */
 cs_opt_state cs_dp_opt_state(cs_dp *dp);
 
-/* Elements of a group of the table that a rank of `size` data-parallel ones owns; the table's number of pieces (one f64 each for the norm). */
-int64_t cs_dp_part(const cs_param_table *table, int64_t group, int64_t rank, int64_t size);
+/* Of a table: elements of a piece; of a group those that a rank of `size` data-parallel ones owns; number of pieces (one f64 each for the norm). */
+int64_t cs_dp_unit(const cs_param_table *table);
+int64_t cs_dp_part(const cs_param_table *table, int64_t unit, int64_t group, int64_t rank, int64_t size);
 int64_t cs_dp_n_units(const cs_param_table *table);
 
 /* What the model of the table has to tell this engine: set them as its hooks where shard_grad or shard_param asks for it (else the context is NULL).

@@ -7,7 +7,7 @@
 typedef struct walk {
     const cs_layout *l;
     const cs_presence_unit *unit;
-    int64_t n_layers;
+    int64_t n_layers, piece; /* piece: elements that go to a rank as one */
     bool tied;
     int64_t store, acc; /* bytes of an element */
     cs_presence most;
@@ -107,7 +107,7 @@ static void walk_rank(walk *w, const cs_param_table *t, cs_presence_unit *unit, 
         unit[i].own = unit[i].n = 0;
     for (int64_t g = 0; g < t->n_groups; g++) {
         const cs_param_group *p = &t->group[g];
-        int64_t n = p->hi - p->lo, own = cs_dp_part(t, g, r, w->l->dp);
+        int64_t n = p->hi - p->lo, own = cs_dp_part(t, w->piece, g, r, w->l->dp);
         unit_of(unit, p)->n += n;
         unit_of(unit, p)->own += own;
         w->most.own += own;
@@ -121,7 +121,8 @@ static void walk_rank(walk *w, const cs_param_table *t, cs_presence_unit *unit, 
 
 cs_presence cs_presence_most(const cs_param_table *t, const cs_layout *l, int64_t state, cs_presence_unit *unit)
 {
-    walk w = {.l = l, .unit = unit, .n_layers = (t->n_rows - CS_ROW_FIRST_LAYER) / CS_ROW_PER_LAYER, .tied = t->row[CS_ROW_HEAD].n_parts == 0,
+    walk w = {.l = l, .unit = unit, .n_layers = (t->n_rows - CS_ROW_FIRST_LAYER) / CS_ROW_PER_LAYER, .piece = cs_dp_unit(t),
+              .tied = t->row[CS_ROW_HEAD].n_parts == 0,
               .store = (int64_t)cs_dtype_size(t->prec.store), .acc = (int64_t)cs_dtype_size(t->prec.acc)};
     int64_t each = state + (l->zero >= 2 ? w.acc : 0) + (l->zero >= 3 ? w.store : 0), most_bytes = -1;
     cs_presence most = {0};
