@@ -11,7 +11,7 @@ PKG_CONFIG ?= pkg-config
 OPT ?= -O3
 VERSION := 0.1.0
 
-LIBS := jansson zlib libzstd libxxhash libutf8proc libpcre2-8
+LIBS := jansson zlib libzstd snappy liblz4 libxxhash libutf8proc libpcre2-8
 MPI_PC ?= $(shell $(PKG_CONFIG) --exists mpi-c && echo mpi-c || echo mpich)
 MPI ?= $(shell $(PKG_CONFIG) --exists $(MPI_PC) && echo 1 || echo 0)
 # Debian's oneDNN brings no .pc file: a .pc file is asked first, then the compiler.

@@ -35,6 +35,8 @@ look() {
     need libjansson-dev pkg-config --exists jansson
     need zlib1g-dev pkg-config --exists zlib
     need libzstd-dev pkg-config --exists libzstd
+    need libsnappy-dev pkg-config --exists snappy
+    need liblz4-dev pkg-config --exists liblz4
     need libxxhash-dev pkg-config --exists libxxhash
     need libutf8proc-dev pkg-config --exists libutf8proc
     need libpcre2-dev pkg-config --exists libpcre2-8

@@ -28,9 +28,9 @@ typedef struct prep_flags {
 
 static const cs_option input_rows[] = {
     {"input", CS_OPT_LIST, FIELD(input), NULL, NULL,
-     "files and folders, - is stdin; text, JSON, JSON lines, CSV or TSV, plain, .gz or .zst (required)", NULL},
+     "files and folders, - is stdin; text, JSON, JSON lines, CSV or TSV, plain, .gz or .zst; Parquet (required)", NULL},
     {"input-format", CS_OPT_ENUM, FIELD(format), "auto", "auto|text|json|csv|tsv",
-     "auto: by name (.txt, .json, .jsonl, .csv, .tsv), else by the first bytes, which tell JSON from text", NULL},
+     "auto: Parquet by its first bytes; others by name (.txt, .json, .jsonl, .csv, .tsv), else by the first bytes, which tell JSON from text", NULL},
     {"json-keys", CS_OPT_LIST, FIELD(keys), "text", NULL, "keys of JSON records or names of columns; each makes one output", "json-key"},
     {"text-document", CS_OPT_ENUM, FIELD(document), "line", "line|file",
      "what one document is in a text file; a line or record is at most 256 MiB, a file 1 GiB", NULL},
@@ -362,7 +362,7 @@ const cs_command cs_command_preprocess = {
     .name = "preprocess",
     .aliases = "preprocess_data preprocess-data",
     .usage = "cspeed preprocess --input FILE.. --output-prefix P --tokenizer-name-or-path TOK [flags]",
-    .summary = "turn text, JSON, CSV or TSV into token files for training",
+    .summary = "turn text, JSON, CSV, TSV or Parquet into token files for training",
     .config_bytes = sizeof(prep_flags),
     .groups = groups,
     .run = run,

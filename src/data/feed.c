@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct cs_feed {
+    const cs_strlist *keys; /* NULL = all */
     const cs_inputs *in;
     size_t part, file;
     cs_records *records;
@@ -28,6 +29,11 @@ void cs_feed_destroy(cs_feed *s)
         return;
     cs_records_destroy(s->records);
     cs_free(s);
+}
+
+void cs_feed_want(cs_feed *s, const cs_strlist *keys)
+{
+    s->keys = keys;
 }
 
 int64_t cs_feed_consumed(const cs_feed *s)
@@ -57,6 +63,8 @@ static cs_status begin_file(cs_feed *s, bool *more, cs_error *err)
         return CS_OK;
     const cs_input_part *part = &s->in->parts[s->part];
     cs_status st = cs_records_create(part->files.items[s->file], part->kind, &s->records, err);
+    if (st == CS_OK && s->keys)
+        cs_records_want(s->records, s->keys->items, s->keys->n);
     if (st == CS_OK && cs_records_empty(s->records))
         st = cs_fail(err, CS_E_FORMAT, "%s:1:1: the file is empty", cs_records_name(s->records));
     if (st != CS_OK)

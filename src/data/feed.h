@@ -17,6 +17,8 @@ typedef struct cs_record {
 /* `in` is borrowed. CS_E_NOMEM. */
 cs_status cs_feed_create(const cs_inputs *in, cs_feed **out, cs_error *err);
 void cs_feed_destroy(cs_feed *s);
+/* Only these members of a record are needed (borrowed); see cs_records_want. */
+void cs_feed_want(cs_feed *s, const cs_strlist *keys);
 /* The next record into *rec. CS_E_FORMAT (see cs_records_next; a file without any byte is bad too), CS_E_IO, CS_E_NOMEM. After CS_E_FORMAT the next
  * call goes on behind what is bad: with the next record, or with the next file when *lost (NULL allowed) is true. */
 cs_status cs_feed_next(cs_feed *s, cs_record *rec, bool *lost, cs_error *err);

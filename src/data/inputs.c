@@ -60,8 +60,9 @@ static cs_status add_file(list *l, const char *path, cs_error *err)
     cs_input_kind kind = cs_input_kind_of(path);
     if (ends_with(path, strlen(path), ".py"))
         return cs_fail(err, CS_E_FORMAT, "%s: is a loading script; this program runs no code of a data set, give its data files", path);
-    if (kind <= CS_INPUT_ARROW)
-        return cs_fail(err, CS_E_FORMAT, "%s: %s files are not read by this version; give text, JSON, JSON lines, CSV or TSV", path, kind_ext[kind]);
+    if (kind == CS_INPUT_ARROW)
+        return cs_fail(err, CS_E_FORMAT, "%s: %s files are not read by this version; give text, JSON, JSON lines, CSV, TSV or Parquet", path,
+                       kind_ext[kind]);
     return add(l, path, err);
 }
 
@@ -91,7 +92,8 @@ static cs_status add_names(list *l, const char *dir, char **names, size_t n, cs_
             return cs_fail(err, CS_E_FORMAT, "%s/%s: the folder is a data set with a loading script; this program runs no code of a data set", dir,
                            names[i]);
     if (kind == CS_INPUT_OTHER)
-        return cs_fail(err, CS_E_FORMAT, "%s: no data files in this folder; expected .txt, .json, .jsonl, .csv or .tsv, plain, .gz or .zst", dir);
+        return cs_fail(err, CS_E_FORMAT,
+                       "%s: no data files in this folder; expected .parquet, or .txt, .json, .jsonl, .csv or .tsv, plain, .gz or .zst", dir);
     for (size_t i = 0; i < n; i++) {
         if (cs_input_kind_of(names[i]) != kind)
             continue;

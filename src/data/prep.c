@@ -173,6 +173,8 @@ static void read_all(pipeline *p)
     cs_error err = {0};
     bool lost;
     cs_status s = cs_feed_create(p->cfg->inputs, &feed, &err);
+    if (s == CS_OK && p->cfg->handler->output == CS_HANDLER_KEYS)
+        cs_feed_want(feed, &p->cfg->keys);
     for (int64_t n = 0; s == CS_OK && b && (p->cfg->max_records == 0 || n < p->cfg->max_records);) {
         s = cs_feed_next(feed, &record, &lost, &err);
         if (s == CS_E_FORMAT && p->cfg->skip_bad) {

@@ -5,6 +5,7 @@
 #include "fmt/limits.h"
 #include "data/csv.h"
 #include "data/inputs.h"
+#include "data/parquet_file.h"
 #include "data/stream.h"
 #include "fmt/json.h"
 
@@ -13,7 +14,9 @@
 enum { CHUNK = 1 << 17 };
 
 struct cs_records {
-    cs_stream *stream;
+    const char *path;
+    cs_stream *stream;        /* NULL for Parquet */
+    cs_parquet_file *parquet; /* NULL for all others */
     cs_record_kind kind;
     char *buf;
     size_t at, len, cap;
@@ -151,8 +154,15 @@ cs_status cs_records_create(const char *path, cs_record_kind kind, cs_records **
         return cs_fail_nomem(err, sizeof *r, path);
     r->kind = kind;
     r->line = 1;
-    cs_status s = cs_stream_create(path, &r->stream, err);
-    if (s == CS_OK)
+    r->path = path;
+    cs_status s = CS_OK;
+    if (kind == CS_RECORD_AUTO || kind == CS_RECORD_PARQUET)
+        s = cs_parquet_file_create(path, kind == CS_RECORD_PARQUET, &r->parquet, err);
+    if (r->parquet)
+        r->kind = CS_RECORD_PARQUET;
+    else if (s == CS_OK)
+        s = cs_stream_create(path, &r->stream, err);
+    if (s == CS_OK && r->stream)
         s = begin(r, path, err);
     if (s != CS_OK)
         cs_records_destroy(r);
@@ -167,8 +177,15 @@ void cs_records_destroy(cs_records *r)
         return;
     cs_stream_destroy(r->stream);
     cs_csv_release(&r->csv);
+    cs_parquet_file_destroy(r->parquet);
     cs_free(r->buf);
     cs_free(r);
+}
+
+void cs_records_want(cs_records *r, const char *const *keys, size_t n_keys)
+{
+    if (r->parquet)
+        cs_parquet_file_want(r->parquet, keys, n_keys);
 }
 
 cs_record_kind cs_records_kind(const cs_records *r)
@@ -412,6 +429,7 @@ static cs_status next(cs_records *r, const char **text, size_t *len, int64_t *li
     case CS_RECORD_WHOLE: return whole(r, text, len, line, err);
     case CS_RECORD_JSON: return r->spread ? next_object(r, text, len, line, err) : next_json_line(r, text, len, line, err);
     case CS_RECORD_JSON_ARRAY: return next_element(r, text, len, line, err);
+    case CS_RECORD_PARQUET: return cs_parquet_file_next(r->parquet, text, len, line, err);
     case CS_RECORD_CSV: case CS_RECORD_TSV: return next_row(r, text, len, line, err);
     default: return next_line(r, text, len, line, err);
     }
@@ -435,10 +453,10 @@ cs_status cs_records_next(cs_records *r, const char **text, size_t *len, int64_t
 
 int64_t cs_records_consumed(const cs_records *r)
 {
-    return cs_stream_consumed(r->stream);
+    return r->parquet ? cs_parquet_file_consumed(r->parquet) : cs_stream_consumed(r->stream);
 }
 
 const char *cs_records_name(const cs_records *r)
 {
-    return cs_stream_name(r->stream);
+    return r->parquet ? r->path : cs_stream_name(r->stream);
 }

@@ -77,6 +77,9 @@ static cs_status find_kind(cs_stream *s, cs_error *err)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (s->len < rows[i].n || memcmp(s->in, rows[i].magic, rows[i].n) != 0)
             continue;
+        if (rows[i].what && strcmp(rows[i].what, "Parquet") == 0)
+            return cs_fail(err, CS_E_FORMAT, "%s: is a Parquet file, which is read from its end; give it by its name, and without a format",
+                           s->reader.path);
         if (rows[i].what)
             return cs_fail(err, CS_E_FORMAT, "%s: is a %s file, which this version does not read; give text, JSON or JSON lines, plain, .gz or .zst",
                            s->reader.path, rows[i].what);

@@ -7,7 +7,8 @@
 
 typedef struct cs_stream cs_stream;
 
-/* `path` ("-" is stdin) is borrowed. CS_E_IO; CS_E_FORMAT for kinds that are recognised and not read (xz, bzip2, zip, Parquet, Arrow); CS_E_NOMEM. */
+/* `path` ("-" is stdin) is borrowed. CS_E_IO; CS_E_FORMAT for kinds that are recognised and not read here (xz, bzip2, zip, Parquet, Arrow);
+ * CS_E_NOMEM. */
 cs_status cs_stream_create(const char *path, cs_stream **out, cs_error *err);
 void cs_stream_destroy(cs_stream *s);
 /* Up to n unpacked bytes; *got == 0 means the end. CS_E_FORMAT for damaged or cut compressed data, with the offset in the file. */

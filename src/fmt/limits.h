@@ -40,6 +40,14 @@ enum {
     /* npy: header text */
     CS_LIMIT_NPY_HEADER = 1 << 16,
 
+    /* Parquet */
+    CS_LIMIT_THRIFT_DEPTH = 32,
+    CS_LIMIT_PARQUET_DEPTH = 48,       /* groups inside each other: rows stay within CS_LIMIT_JSON_DEPTH */
+    CS_LIMIT_PARQUET_NODES = 1 << 16,
+    CS_LIMIT_PARQUET_GROUPS = 1 << 20,
+    CS_LIMIT_PARQUET_PAGE = 1 << 30,   /* bytes of one page, packed or not */
+    CS_LIMIT_PARQUET_DECIMAL = 64,     /* bytes of a decimal */
+
     /* texts */
     CS_LIMIT_RECORD_BYTES = 256 << 20, /* one line, array element or row */
     CS_LIMIT_DOCUMENT_BYTES = 1 << 30, /* a file that is one document */

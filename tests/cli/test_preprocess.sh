@@ -94,6 +94,15 @@ result "fields of CSV: as in JSON" "$(cmp "$out/fields_text_document.bin" "$out/
 expect 0 "stdin, CSV" '"documents": 3, ' "" bash -c '"$0" preprocess --quiet --json --tokenizer-name-or-path "$1" --input - --input-format csv --output-prefix "$2" <"$3"' \
     "$CSPEED" "$tok" "$out/stdin" "$in/fields.csv"
 
+# Parquet, whatever its name: the columns asked for as in JSON lines; not from a pipe
+pq=$data/../golden/parquet
+cp "$pq/v2_zstd_dict_groups.parquet" "$in/rows.json"
+expect 0 "Parquet" '"documents": 12, ' "" pre --json --input "$in/rows.json" --output-prefix "$out/pq" --json-keys answer question
+pre --input "$pq/groups.jsonl" --output-prefix "$out/pq2" --json-keys answer question
+result "Parquet: as in JSON" "$(for key in answer question; do cmp "$out/pq_${key}_document.bin" "$out/pq2_${key}_document.bin" 2>&1; done)"
+expect 3 "Parquet, stdin" "" "stdin: is a Parquet file, which is read from its end" bash -c '"$0" preprocess --quiet --tokenizer-name-or-path "$1" --input - \
+    --output-prefix "$2" <"$3"' "$CSPEED" "$tok" "$out/stdin" "$in/rows.json"
+
 # the ids are those of `tokenize`, with EOS behind
 printf 'Once upon a time\nthere was a girl\n' >"$in/two.txt"
 expect 0 "two lines" "" "" pre --input "$in/two.txt" --output-prefix "$out/two" --append-eod
