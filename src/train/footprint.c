@@ -20,10 +20,10 @@ double cs_footprint_resident(void)
     return (double)u.ru_maxrss * 1024;
 }
 
-static void look(const cs_trainer *t, int64_t *f)
+static void look(const cs_trainer *t, int64_t peak, int64_t *f)
 {
     const cs_model *m = t->model;
-    f[PEAK] = cs_mem_peak();
+    f[PEAK] = peak;
     f[ACTIVATIONS] = (int64_t)m->refill.high_water;
     for (int64_t i = 0; i < m->n_stashes; i++)
         f[ACTIVATIONS] += (int64_t)m->stash[i].arena.high_water;
@@ -58,14 +58,14 @@ static cs_status write_ranks(cs_trainer *t, const int64_t *all, cs_error *err)
     return status;
 }
 
-cs_status cs_footprint_write(cs_trainer *t, cs_error *err)
+cs_status cs_footprint_write(cs_trainer *t, int64_t peak, cs_error *err)
 {
     size_t size = (size_t)cs_comm_size(t->world);
     int64_t *all = cs_calloc(size * (N_FIGURES + 1), sizeof *all), *counts = all ? all + size * N_FIGURES : NULL;
     CS_TRY(cs_agree(t->world, all ? CS_OK : cs_fail_nomem(err, size * (N_FIGURES + 1) * sizeof *all, "memory.json"), err));
     for (size_t r = 0; r < size; r++)
         counts[r] = N_FIGURES;
-    look(t, all + (size_t)cs_comm_rank(t->world) * N_FIGURES);
+    look(t, peak, all + (size_t)cs_comm_rank(t->world) * N_FIGURES);
     cs_comm_allgather_v(t->world, all, counts, CS_I64);
     cs_status status = cs_comm_rank(t->world) == 0 ? write_ranks(t, all, err) : CS_OK;
     cs_free(all);

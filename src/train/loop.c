@@ -198,8 +198,9 @@ static cs_status loop(cs_trainer *t, cs_error *err)
     }
     if (cs_comm_rank(t->world) == 0 && t->log.bar.tty)
         cs_progress_finish(&t->log.bar, t->state.step);
-    CS_TRY(cs_footprint_write(t, err));
+    int64_t peak = cs_mem_peak(); /* of training, without the last save */
     save_or_warn(t);
+    CS_TRY(cs_footprint_write(t, peak, err));
     if (!stopped)
         CS_TRY(final_evaluations(t, err));
     else if (cs_comm_rank(t->world) == 0)
