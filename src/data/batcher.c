@@ -7,9 +7,7 @@
 
 typedef struct slot {
     int64_t samples; /* capacity */
-    int32_t *tokens, *labels, *pos;
-    float *weights;
-    int64_t *seq_start;
+    cs_batch_rows rows;
 } slot;
 
 struct cs_batcher {
@@ -18,7 +16,8 @@ struct cs_batcher {
     int64_t vocab, dp_rank, dp_size;
     slot *slots;
     int64_t n_slots;
-    int32_t *row;       /* [seq_length+1] one sample */
+    int32_t *row;       /* [seq_length+1] one sample; of instruction data [3*seq_length] for its files */
+    int64_t least;      /* rows of a micro-batch of instruction data */
     int64_t *order;     /* cyclic: permutation of this rank's bucket */
     int64_t epoch, bucket; /* that `order` is of; epoch -1 = none yet */
 };
@@ -32,8 +31,9 @@ cs_status cs_batcher_create(const cs_dataset *d, const cs_data_config *cfg, int6
     CS_ASSERT(dp_size >= 1 && dp_rank >= 0 && dp_rank < dp_size && cs_dataset_size(d) >= 1);
     cs_batcher *b = cs_calloc(1, sizeof *b);
     if (b)
-        *b = (cs_batcher){.d = d, .cfg = *cfg, .vocab = vocab, .dp_rank = dp_rank, .dp_size = dp_size, .epoch = -1};
-    bool ok = b && (b->row = cs_calloc((size_t)cfg->seq_length + 1, sizeof *b->row));
+        *b = (cs_batcher){.d = d, .cfg = *cfg, .vocab = vocab, .dp_rank = dp_rank, .dp_size = dp_size, .epoch = -1,
+                          .least = cfg->least_rows > 0 ? cfg->least_rows : 1};
+    bool ok = b && (b->row = cs_calloc((size_t)cfg->seq_length + 1, (cfg->instruct ? 3 : 1) * sizeof *b->row));
     if (ok && cfg->dataloader_type == CS_LOADER_CYCLIC)
         ok = (b->order = cs_calloc((size_t)(cs_dataset_size(d) / dp_size) + 1, sizeof *b->order)) != NULL;
     if (!ok) {
@@ -46,11 +46,11 @@ cs_status cs_batcher_create(const cs_dataset *d, const cs_data_config *cfg, int6
 
 static void slot_free(slot *s)
 {
-    cs_free(s->tokens);
-    cs_free(s->labels);
-    cs_free(s->pos);
-    cs_free(s->weights);
-    cs_free(s->seq_start);
+    cs_free(s->rows.tokens);
+    cs_free(s->rows.labels);
+    cs_free(s->rows.pos);
+    cs_free(s->rows.weights);
+    cs_free(s->rows.seq_start);
     *s = (slot){0};
 }
 
@@ -83,15 +83,15 @@ static cs_status slot_get(cs_batcher *b, int64_t index, int64_t mbs, slot **out,
     *out = s;
     if (s->samples >= mbs)
         return CS_OK;
-    if (!cs_mul_checked((size_t)mbs, (size_t)b->cfg.seq_length, &rows) || !cs_mul_checked(rows + 1, sizeof *s->seq_start, &bytes))
+    if (!cs_mul_checked((size_t)mbs, (size_t)b->cfg.seq_length, &rows) || !cs_mul_checked(rows + 1, sizeof *s->rows.seq_start, &bytes))
         return cs_fail(err, CS_E_USAGE, "--micro-batch-size %lld with --seq-length %lld is too large", (long long)mbs, (long long)b->cfg.seq_length);
     slot_free(s);
-    s->tokens = cs_alloc_aligned(rows * sizeof *s->tokens);
-    s->labels = cs_alloc_aligned(rows * sizeof *s->labels);
-    s->pos = cs_alloc_aligned(rows * sizeof *s->pos);
-    s->weights = cs_alloc_aligned(rows * sizeof *s->weights);
-    s->seq_start = cs_alloc_aligned((b->cfg.reset_attention_mask ? rows + 1 : (size_t)mbs + 1) * sizeof *s->seq_start);
-    if (!s->tokens || !s->labels || !s->pos || !s->weights || !s->seq_start) {
+    rows = rows > (size_t)b->least ? rows : (size_t)b->least;
+    size_t borders = b->cfg.reset_attention_mask || b->cfg.packing ? rows + 1 : (size_t)mbs + 2;
+    s->rows = (cs_batch_rows){.tokens = cs_alloc_aligned(rows * sizeof *s->rows.tokens), .labels = cs_alloc_aligned(rows * sizeof *s->rows.labels),
+                        .pos = cs_alloc_aligned(rows * sizeof *s->rows.pos), .weights = cs_alloc_aligned(rows * sizeof *s->rows.weights),
+                        .seq_start = cs_alloc_aligned(borders * sizeof *s->rows.seq_start)};
+    if (!s->rows.tokens || !s->rows.labels || !s->rows.pos || !s->rows.weights || !s->rows.seq_start) {
         slot_free(s);
         return cs_fail_nomem(err, bytes, "a batch");
     }
@@ -118,40 +118,62 @@ static cs_status cyclic_index(cs_batcher *b, int64_t consumed, int64_t mbs, int6
     return CS_OK;
 }
 
-/* Row r.. of the slot from one sample; cuts and position restarts at the end-of-document token. */
-static void place(const cs_batcher *b, slot *s, int64_t r, int64_t *n_seq)
+/* Appends one sample of text; cuts and position restarts at the end-of-document token. */
+static void place(const cs_batcher *b, cs_batch_rows *to)
 {
-    int64_t n = b->cfg.seq_length, restart = 0;
-    memcpy(s->tokens + r, b->row, (size_t)n * sizeof *b->row);
-    memcpy(s->labels + r, b->row + 1, (size_t)n * sizeof *b->row);
-    s->seq_start[(*n_seq)++] = r;
+    int64_t n = b->cfg.seq_length, restart = 0, r = to->n;
+    memcpy(to->tokens + r, b->row, (size_t)n * sizeof *b->row);
+    memcpy(to->labels + r, b->row + 1, (size_t)n * sizeof *b->row);
+    to->seq_start[to->n_seq++] = r;
     for (int64_t i = 0; i < n; i++) {
         bool end = b->row[i] == b->cfg.eod;
-        s->pos[r + i] = (int32_t)(i - restart);
-        s->weights[r + i] = end && b->cfg.eod_mask_loss ? 0.0f : 1.0f;
+        to->pos[r + i] = (int32_t)(i - restart);
+        to->weights[r + i] = end && b->cfg.eod_mask_loss ? 0.0f : 1.0f;
         if (end && b->cfg.reset_position_ids)
             restart = i + 1;
         if (end && b->cfg.reset_attention_mask && i + 1 < n)
-            s->seq_start[(*n_seq)++] = r + i + 1;
+            to->seq_start[to->n_seq++] = r + i + 1;
+    }
+    to->n += n;
+}
+
+/* Rows that are not trained, where there are fewer than every rank needs to have one. */
+static void fill_up(cs_batch_rows *to, int64_t least)
+{
+    if (to->n >= least)
+        return;
+    to->seq_start[to->n_seq++] = to->n;
+    for (int64_t i = 0; to->n < least; i++, to->n++) {
+        to->tokens[to->n] = to->labels[to->n] = 0;
+        to->pos[to->n] = 0;
+        to->weights[to->n] = 0;
     }
 }
 
 cs_status cs_batcher_fill(cs_batcher *b, int64_t slot_index, int64_t consumed, int64_t mbs, cs_batch *out, cs_error *err)
 {
     slot *s = NULL;
-    int64_t n = b->cfg.seq_length, size = cs_dataset_size(b->d), n_seq = 0;
+    int64_t size = cs_dataset_size(b->d);
     CS_TRY(slot_get(b, slot_index, mbs, &s, err));
+    cs_batch_rows *to = &s->rows;
+    to->n = to->n_seq = 0;
     for (int64_t j = 0; j < mbs; j++) {
         int64_t index = (consumed + b->dp_rank * mbs + j) % size;
         if (b->cfg.dataloader_type == CS_LOADER_CYCLIC)
             CS_TRY(cyclic_index(b, consumed, mbs, j, &index, err));
+        if (b->cfg.instruct) {
+            CS_TRY(cs_dataset_append(b->d, index, b->vocab, b->row, to, err));
+            continue;
+        }
         CS_TRY(cs_dataset_sample(b->d, index, b->vocab, b->row, err));
-        place(b, s, j * n, &n_seq);
+        place(b, to);
     }
-    s->seq_start[n_seq] = mbs * n;
-    *out = (cs_batch){.rows = mbs * n, .n_seq = n_seq, .seq_start = s->seq_start, .tokens = s->tokens, .labels = s->labels, .weights = s->weights,
-                      .pos = s->pos};
+    if (b->cfg.instruct)
+        fill_up(to, b->least);
+    to->seq_start[to->n_seq] = to->n;
+    *out = (cs_batch){.rows = to->n, .n_seq = to->n_seq, .seq_start = to->seq_start, .tokens = to->tokens, .labels = to->labels,
+                      .weights = to->weights, .pos = to->pos};
     for (int64_t r = 0; r < out->rows; r++)
-        out->trained += s->weights[r];
+        out->trained += out->weights[r];
     return CS_OK;
 }

@@ -10,9 +10,13 @@ typedef struct cs_blend_spec {
     const char **prefix; /* owned */
     double *weight;      /* owned */
     bool weighted;       /* weights were given */
+    double *from, *to;   /* owned [n]: the share of the documents that is meant, 0 <= from < to <= 1; NULL = nothing is said */
+    char *text;          /* owned: what prefix borrows from, in place of a list */
 } cs_blend_spec;
-/* CS_E_USAGE for an empty or odd list, a weight that is no number >= 0, or weights with sum 0; CS_E_NOMEM. */
-cs_status cs_blend_spec_init(cs_blend_spec *s, const cs_strlist *data_path, cs_error *err);
+/* CS_E_USAGE for an empty or odd list, a weight that is no number >= 0, or weights with sum 0; CS_E_NOMEM. `flag`: for messages. */
+cs_status cs_blend_spec_init(cs_blend_spec *s, const cs_strlist *data_path, const char *flag, cs_error *err);
+/* The same of "NAME: W FROM:TO P, W FROM:TO P, .."; copies it. */
+cs_status cs_blend_spec_parse(cs_blend_spec *s, const char *text, const char *flag, cs_error *err);
 void cs_blend_spec_release(cs_blend_spec *s);
 
 /* What each set is asked for when the blend must give n samples: ceil(n * weight * 1.005). */

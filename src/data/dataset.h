@@ -1,5 +1,6 @@
 /* Training samples: documents of one or several Megatron .bin/.idx pairs in Megatron's order (doc, sample and shuffle index maps; blending),
- * cut in train/valid/test by --split. */
+ * cut in train/valid/test by --split or taken from files of their own. Or instruction data: a sample is a record in AscendSpeed's order
+ * (data/order.h), or with packing a row of several records (data/packing.h). */
 #ifndef CS_DATA_DATASET_H
 #define CS_DATA_DATASET_H
 
@@ -7,22 +8,33 @@
 #include "base/options.h"
 #include "comm/comm.h"
 #include "data/batch.h"
+#include "data/blend.h"
+#include "data/instruct.h"
 
 typedef enum cs_dataloader { CS_LOADER_SINGLE, CS_LOADER_CYCLIC } cs_dataloader;
 
+typedef enum cs_split { CS_SPLIT_TRAIN, CS_SPLIT_VALID, CS_SPLIT_TEST, CS_SPLIT_COUNT } cs_split;
+
 typedef struct cs_data_config {
     cs_strlist data_path;  /* P | W1 P1 W2 P2 ... */
+    cs_strlist own_path[CS_SPLIT_COUNT];     /* the same for one split; exclude data_path */
+    cs_strlist weighted[CS_SPLIT_COUNT];     /* "NAME: W FROM:TO P, .." */
+    const char *weighted_file[CS_SPLIT_COUNT]; /* a file with that text */
     const char *split;     /* "969,30,1" */
     int data_impl;         /* mmap|infer: both map the files; lazy|cached name a format of another time and are refused */
     int64_t seq_length, seed;
     bool eod_mask_loss, reset_position_ids, reset_attention_mask;
     int64_t eod; /* id, or -1 */
     int dataloader_type; /* cs_dataloader */
+    bool instruct, packing, keep_last_token;
+    int64_t least_rows; /* of a micro-batch of instruction data: rows that are not trained fill it up. 0 = 1 */
 } cs_data_config;
-extern const cs_option cs_data_options[]; /* rows of the flags above that are flags (not eod) */
+extern const cs_option cs_data_options[]; /* rows of the flags above that are flags (not eod, least_rows) */
 extern const size_t cs_data_n_options;
-
-typedef enum cs_split { CS_SPLIT_TRAIN, CS_SPLIT_VALID, CS_SPLIT_TEST, CS_SPLIT_COUNT } cs_split;
+/* Rules between them that need no file: one line per mistake is added to err, CS_E_USAGE. */
+void cs_data_check(const cs_data_config *cfg, cs_error *err);
+/* Where a split comes from that has files of its own; n 0 = it has none. spec borrows from cfg, release it. CS_E_USAGE, CS_E_IO, CS_E_NOMEM. */
+cs_status cs_data_source(const cs_data_config *cfg, cs_split split, cs_blend_spec *spec, cs_error *err);
 
 typedef struct cs_dataset cs_dataset; /* one split */
 
@@ -39,6 +51,9 @@ int64_t cs_dataset_size(const cs_dataset *d);
 cs_status cs_dataset_sample(const cs_dataset *d, int64_t index, int64_t vocab, int32_t *tokens /* [seq+1] */, cs_error *err);
 /* xxh3-64 over the .idx files (for the manifest and resume check). */
 uint64_t cs_dataset_hash(const cs_dataset *d);
+
+/* Instruction data: the rows of sample `index` are appended (data/instruct.h), at most seq_length; work [3*seq_length]. CS_E_FORMAT. */
+cs_status cs_dataset_append(const cs_dataset *d, int64_t index, int64_t vocab, int32_t *work, cs_batch_rows *to, cs_error *err);
 
 /* Cuts a stream of samples into micro-batches as Megatron's samplers do: from `consumed` samples on, each micro-batch takes mbs*dp
  * consecutive indices, DP rank r the r-th block (single); or epoch-seeded permutations (cyclic). Wraps at the end of the data set. */

@@ -159,10 +159,11 @@ static const cs_option compat_rows[] = {
     IGNORED("contigious-checkpointing"), IGNORED("checkpoint-in-cpu"), IGNORED("synchronize-each-layer"), IGNORED("profile-backward"),
     IGNORED("split-transformers"), IGNORED("scattered-embeddings"), IGNORED("memory-centric-tiled-linear"), IGNORED("tile-factor"),
     IGNORED("distribute-checkpointed-activations"),
-    LATER("keep-last-token"),
-    LATER("is-instruction-dataset"), LATER("variable-seq-lengths"), LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
+    {"variable-seq-lengths", CS_OPT_IGNORED, 0, NULL, NULL, "records keep their own lengths: nothing is padded here", NULL},
+    {"pad-to-multiple-of", CS_OPT_IGNORED, 0, NULL, NULL, "records keep their own lengths: nothing is padded here", NULL},
+    LATER("lora-target-modules"), LATER("lora-r"), LATER("lora-alpha"),
     LATER("lora-modules-to-save"), LATER("lora-load"), LATER("lora-register-forward-hook"), LATER("train-tokens"),
-    LATER("lr-decay-tokens"), LATER("lr-warmup-tokens"), LATER("train-data-path"), LATER("valid-data-path"), LATER("test-data-path"),
+    LATER("lr-decay-tokens"), LATER("lr-warmup-tokens"),
 };
 
 static const cs_option_group fixed_groups[] = {
@@ -209,7 +210,6 @@ static void check_rules(const cs_train_config *c, cs_error *err)
         {c->train_iters == 0 && c->train_samples == 0, "--train-iters or --train-samples must say how long to train", 0, 0},
         {c->seq_length == 0, "--seq-length is missing", 0, 0},
         {c->optimized_pipeline && c->lr.rampup.n > 0, "--optimized-pipeline and --rampup-batch-size exclude each other", 0, 0},
-        {c->data.data_path.n == 0, "--data-path is missing: the prefix of a .bin/.idx pair, or weights and prefixes", 0, 0},
         {c->save_interval > 0 && !c->save, "--save-interval needs --save", 0, 0},
         {c->resume && !c->save, "--resume needs --save RUN, the run to continue", 0, 0},
         {c->finetune && !c->load, "--finetune needs --load", 0, 0},
@@ -275,7 +275,9 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     c->data.seq_length = c->seq_length;
     c->data.seed = c->seed;
     c->data.eod = -1;
+    c->data.least_rows = c->sequence_parallel ? c->tp : 1;
     check_rules(c, &found);
+    cs_data_check(&c->data, &found);
     cs_train_settle_batch(c, world, &found);
     cs_layout layout = cs_train_layout(c, world);
     if (cs_layout_check(&layout, peek_model(c, &spec, &found), &found) == CS_OK && c->global_batch == 0)

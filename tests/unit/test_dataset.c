@@ -89,11 +89,11 @@ static void blend_lists(void **state)
     cs_blend_spec s;
     for (size_t i = 0; i < 5; i++) {
         cs_error err = {0};
-        assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){bad[i], n[i]}, &err), CS_E_USAGE);
+        assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){bad[i], n[i]}, "--data-path", &err), CS_E_USAGE);
     }
-    assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){NULL, 0}, NULL), CS_E_USAGE);
+    assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){NULL, 0}, "--data-path", NULL), CS_E_USAGE);
     const char *good[] = {"1", "p", "3", "q"};
-    assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){good, 4}, NULL), CS_OK);
+    assert_int_equal(cs_blend_spec_init(&s, &(cs_strlist){good, 4}, "--data-path", NULL), CS_OK);
     assert_int_equal(s.n, 2);
     assert_true(s.weight[1] == 0.75);
     assert_string_equal(s.prefix[1], "q");
