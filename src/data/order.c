@@ -34,7 +34,7 @@ cs_status cs_order_build(cs_order *o, const cs_order_key *key, cs_error *err)
     cs_mt19937 g;
     *o = (cs_order){0};
     CS_TRY(plan(key, &o->n, err));
-    o->owned = cs_malloc((size_t)o->n * sizeof *o->owned);
+    o->owned = cs_calloc((size_t)o->n, sizeof *o->owned);
     if (!o->owned)
         return cs_fail_nomem(err, (size_t)o->n * sizeof *o->owned, "the order of the samples");
     cs_mt19937_init(&g, (uint32_t)key->seed);
