@@ -53,6 +53,7 @@ static cs_status settle_and_run(launch *l, cs_comm *world, cs_str *json, cs_erro
     else if (status == CS_E_USAGE)
         add_other_mistakes(l->cfg, cs_comm_size(world), err);
     CS_TRY(cs_agree(world, status, err));
+    CS_TRY(cs_guard_check_same(world, cs_str_cstr(json), err));
     l->request.config_json = cs_str_cstr(json);
     return cs_train_run(&l->request, world, err);
 }

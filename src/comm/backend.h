@@ -3,6 +3,7 @@
 #define CS_COMM_BACKEND_H
 
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 enum { CS_XFER_RECV, CS_XFER_SUM, CS_XFER_SCATTER, CS_XFER_GATHER }; /* cs_xfer.kind */
 
@@ -40,6 +41,12 @@ typedef struct cs_comm_ops {
 struct cs_comm {
     const cs_comm_ops *ops;
     int rank, size, local_size;
+    const int *member; /* [size] world ranks */
+    cs_watch *watch;   /* of the process; NULL = alone */
+    const char *site;  /* who called last */
+    uint64_t seq;      /* collectives begun */
+    uint32_t group;    /* identity, the same on all members */
+    int slot, n_splits;
 };
 
 /* A rank's answer to a split: members of one color, sorted by key, then parent rank. */
@@ -55,8 +62,5 @@ int64_t cs_comm_cut(int64_t n, int size, int r, cs_dtype t);
 
 /* A message whose length is not the one that its receiver expects (`got` -1: longer): ends the process with exit code 70. */
 _Noreturn void cs_comm_wrong_length(const cs_xfer *x, int64_t got);
-
-/* Ends this process with exit code 7. `line` (may be NULL) is the one line for stderr. */
-_Noreturn void cs_comm_lost(const char *line);
 
 #endif

@@ -38,6 +38,7 @@ typedef struct cs_xfer {
     int kind, peer, tag;
     bool done;
     int64_t bytes;
+    uint64_t number;
     void *buf, *state;
 } cs_xfer;
 
@@ -72,7 +73,19 @@ void cs_comm_free(cs_comm *c, void *p);
 
 /* The worst status of all ranks; the first failing rank's message, tagged "rank R: ", comes back on every rank. Collective over c.
  * Call it after a phase that may fail on some ranks only. */
-cs_status cs_agree(cs_comm *c, cs_status status, cs_error *err);
+#define cs_agree(...) cs_agree_from(__func__, __VA_ARGS__)
+cs_status cs_agree_from(const char *site, cs_comm *c, cs_status status, cs_error *err);
+
+/* What this rank does from here on ("step", "save", ..; step -1: none), and how many seconds it may then wait within one operation; 0, as at the
+ * start: for ever. The first rank that waits longer names those that it waits for, prints the last 64 operations of the ranks of its host, and ends
+ * the run with exit code 7. c: any group; it holds for all. Not collective. */
+void cs_comm_set_deadline(cs_comm *c, const char *section, int64_t step, double seconds);
+/* Compare kind, bytes, dtype, root and number of every collective over c or another group between its members before it begins; the first
+ * difference ends the run with exit code 70, naming both sides. Every collective then waits for all members. Not collective, but the same on all. */
+void cs_comm_set_check(cs_comm *c, bool on);
+/* `text` is lines "NAME VALUE", the same names in the same order on all ranks. CS_E_USAGE on all of them when the texts differ: names the ranks
+ * with the less frequent text and the first line that differs with both values. Collective over c. */
+cs_status cs_comm_check_same(cs_comm *c, const char *text, cs_error *err);
 
 /* What a launched rank runs; its return value is the process's exit code. */
 typedef int (*cs_rank_main)(cs_comm *world, void *arg);
@@ -93,5 +106,25 @@ bool cs_launch_under_mpi(void);
 const char *cs_launch_mpi_name(void);
 /* Ranks of c's world on this host (for the default number of threads). */
 int cs_comm_local_size(const cs_comm *c);
+
+/* Whoever calls an operation is noted by its function's name, which a run that hangs prints. Returns c. */
+cs_comm *cs_comm_from(cs_comm *c, const char *site);
+#ifndef CS_COMM_BACKEND_H /* not inside comm.c and the back ends */
+#define cs_comm_split(c, ...) cs_comm_split(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_barrier(c) cs_comm_barrier(cs_comm_from(c, __func__))
+#define cs_comm_broadcast(c, ...) cs_comm_broadcast(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_allreduce_sum(c, ...) cs_comm_allreduce_sum(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_allreduce_max(c, ...) cs_comm_allreduce_max(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_reduce_scatter_sum_v(c, ...) cs_comm_reduce_scatter_sum_v(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_allgather_v(c, ...) cs_comm_allgather_v(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_send_begin(c, ...) cs_comm_send_begin(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_recv_begin(c, ...) cs_comm_recv_begin(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_allreduce_sum_begin(c, ...) cs_comm_allreduce_sum_begin(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_reduce_scatter_sum_begin(c, ...) cs_comm_reduce_scatter_sum_begin(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_allgather_begin(c, ...) cs_comm_allgather_begin(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_alloc(c, ...) cs_comm_alloc(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_alloc_sparse(c, ...) cs_comm_alloc_sparse(cs_comm_from(c, __func__), __VA_ARGS__)
+#define cs_comm_free(c, ...) cs_comm_free(cs_comm_from(c, __func__), __VA_ARGS__)
+#endif
 
 #endif

@@ -222,17 +222,20 @@ void cs_mpi_progress(cs_comm *comm)
     cs_mpi_move_all(((cs_mpi *)comm)->self);
 }
 
-void cs_mpi_rest(cs_mpi_rank *self, int *turn)
+void cs_mpi_rest(cs_mpi_rank *self, cs_mpi_pause *pause)
 {
     cs_mpi_move_all(self);
-    if (++*turn > SPIN)
-        sched_yield();
+    if (++pause->turn <= SPIN)
+        return;
+    cs_watch_look(&self->watch, &pause->wait);
+    sched_yield();
 }
 
 void cs_mpi_wait_all(cs_mpi *c, int n, MPI_Request *request)
 {
-    for (int turn = 0; !all_done(n, request);)
-        cs_mpi_rest(c->self, &turn);
+    cs_mpi_pause pause = {0};
+    while (!all_done(n, request))
+        cs_mpi_rest(c->self, &pause);
 }
 
 void cs_mpi_wait(cs_xfer *x)
@@ -243,8 +246,9 @@ void cs_mpi_wait(cs_xfer *x)
     }
     cs_mpi *c = (cs_mpi *)x->comm;
     work *w = x->state;
-    for (int turn = 0; move_on(c, w), w->phase != PHASE_DONE;)
-        cs_mpi_rest(c->self, &turn);
+    cs_mpi_pause pause = {0};
+    for (; move_on(c, w), w->phase != PHASE_DONE;)
+        cs_mpi_rest(c->self, &pause);
     cs_xfer **link = &c->self->begun;
     while (*link != x)
         link = &(*link)->next;

@@ -217,40 +217,46 @@ static void mpi_allreduce_max(cs_comm *comm, void *buf, int64_t n, cs_dtype t)
     }
 }
 
-/* Tries memory that all ranks of the host map; false (on all ranks) when the library cannot give it. */
-static bool map_shared(cs_mpi *c, cs_mpi_segment *s)
+bool cs_mpi_map(MPI_Comm comm, int size, size_t bytes, MPI_Win *win, char **address)
 {
     void *base = NULL;
     MPI_Errhandler old;
-    MPI_Comm_get_errhandler(c->comm, &old);
-    MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
+    MPI_Comm_get_errhandler(comm, &old);
+    MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
     MPI_Info info;
     MPI_Info_create(&info);
     MPI_Info_set(info, "alloc_shared_noncontig", "true");
-    int bad = MPI_Win_allocate_shared((MPI_Aint)(s->bytes + PAGE_BYTES), 1, info, c->comm, &base, &s->win) != MPI_SUCCESS, any = 0;
+    int bad = MPI_Win_allocate_shared((MPI_Aint)(bytes + PAGE_BYTES), 1, info, comm, &base, win) != MPI_SUCCESS, any = 0;
     MPI_Info_free(&info);
-    MPI_Comm_set_errhandler(c->comm, old);
-    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
+    MPI_Comm_set_errhandler(comm, old);
+    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, comm);
     if (any) {
         if (!bad)
-            MPI_Win_free(&s->win);
+            MPI_Win_free(win);
         return false;
     }
-    for (int r = 0; r < c->base.size; r++) { /* mappings start at pages, so that all processes round a buffer's start to the same byte */
-        MPI_Aint bytes;
+    for (int r = 0; r < size; r++) { /* mappings start at pages, so that all processes round a buffer's start to the same byte */
+        MPI_Aint given;
         int unit;
         void *start;
-        MPI_Win_shared_query(s->win, r, &bytes, &unit, &start);
-        s->peer[r] = (char *)start + (-(uintptr_t)start & (PAGE_BYTES - 1));
+        MPI_Win_shared_query(*win, r, &given, &unit, &start);
+        address[r] = (char *)start + (-(uintptr_t)start & (PAGE_BYTES - 1));
     }
-    s->mine = s->peer[c->base.rank];
-    MPI_Win_lock_all(MPI_MODE_NOCHECK, s->win);
+    MPI_Win_lock_all(MPI_MODE_NOCHECK, *win);
     return true;
+}
+
+/* What follows blocks inside the library until all ranks are there, so they meet before in a wait that is watched. */
+static void gather_ranks(cs_mpi *c)
+{
+    if (c->base.size > 1)
+        mpi_barrier(&c->base);
 }
 
 static void *mpi_alloc(cs_comm *comm, int64_t bytes, bool sparse)
 {
     cs_mpi *c = own(comm);
+    gather_ranks(c);
     cs_mpi_segment *s = cs_calloc(1, sizeof *s + (size_t)comm->size * sizeof(char *));
     bool fits = sparse || (uint64_t)bytes / (uint64_t)sysconf(_SC_PAGESIZE) <= (uint64_t)sysconf(_SC_PHYS_PAGES);
     int bad = !s || !fits || cs_failpoint_mem(), any = 0;
@@ -261,8 +267,10 @@ static void *mpi_alloc(cs_comm *comm, int64_t bytes, bool sparse)
     }
     s->bytes = bytes ? (size_t)bytes : 1;
     s->id = ++c->next_id;
-    s->shared = c->one_host && comm->size > 1 && bytes >= DIRECT_BYTES && map_shared(c, s);
-    if (!s->shared)
+    s->shared = comm->size > 1 && cs_mpi_may_share(c, bytes) && cs_mpi_map(c->comm, comm->size, s->bytes, &s->win, s->peer);
+    if (s->shared)
+        s->mine = s->peer[comm->rank];
+    else
         s->mine = sparse ? cs_alloc_sparse(s->bytes) : cs_alloc_aligned(s->bytes);
     bad = !s->mine;
     MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, c->comm);
@@ -303,6 +311,7 @@ static void mpi_free(cs_comm *comm, void *p)
     CS_ASSERT(*link != NULL);
     cs_mpi_segment *s = *link;
     *link = s->next;
+    gather_ranks(own(comm));
     drop(s);
 }
 
@@ -316,12 +325,24 @@ static void mpi_destroy(cs_comm *comm)
     }
     if (c->is_world) {
         cs_mpi_mail_release(c->self);
+        cs_mpi_watch_release(c->self);
         cs_free(c->self);
     }
     MPI_Comm_free(&c->mail);
     MPI_Comm_free(&c->comm);
     cs_free(c->stage);
     cs_free(c);
+}
+
+static void find_world_ranks(cs_mpi *c)
+{
+    MPI_Group world, group;
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    MPI_Comm_group(c->comm, &group);
+    for (int r = 0; r < c->base.size; r++)
+        MPI_Group_translate_ranks(group, 1, &r, world, &c->world_rank[r]);
+    MPI_Group_free(&world);
+    MPI_Group_free(&group);
 }
 
 /* Takes over `comm`; self NULL: it is the world. NULL (on all its ranks) when one is out of memory. Collective over comm. */
@@ -331,7 +352,7 @@ static cs_mpi *wrap(MPI_Comm comm, cs_mpi_rank *self, int local_size, const cs_c
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
     size_t n = (size_t)size;
-    cs_mpi *c = cs_calloc(1, sizeof *c + n * (2 * sizeof(MPI_Request) + 2 * sizeof(void *) + 3 * sizeof(int64_t)));
+    cs_mpi *c = cs_calloc(1, sizeof *c + n * (2 * sizeof(MPI_Request) + 2 * sizeof(void *) + 3 * sizeof(int64_t) + sizeof(int)));
     char *stage = c ? cs_alloc_aligned(n * CHUNK_BYTES) : NULL;
     cs_mpi_rank *mine = self || !stage ? NULL : cs_calloc(1, sizeof *mine);
     int bad = !stage || (!self && !mine), any = 0;
@@ -355,6 +376,9 @@ static cs_mpi *wrap(MPI_Comm comm, cs_mpi_rank *self, int local_size, const cs_c
     c->counts = (int64_t *)(c->out + n);
     c->where = c->counts + n;
     c->request = (MPI_Request *)(c->where + 2 * n);
+    c->world_rank = (int *)(c->request + 2 * n);
+    find_world_ranks(c);
+    c->base.member = c->world_rank;
     MPI_Comm host;
     int on_host;
     MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host);
@@ -371,6 +395,7 @@ static cs_mpi *wrap(MPI_Comm comm, cs_mpi_rank *self, int local_size, const cs_c
 static cs_status mpi_split(cs_comm *parent, int color, int key, cs_comm **out, cs_error *err)
 {
     MPI_Comm group;
+    gather_ranks(own(parent));
     MPI_Comm_split(own(parent)->comm, color, key, &group);
     cs_mpi *c = wrap(group, own(parent)->self, parent->local_size, parent->ops);
     int bad = !c, any = 0;
@@ -469,6 +494,8 @@ int cs_mpi_launch(const cs_launcher *by, int64_t nproc, cs_rank_main rank_main, 
         code = cs_fail_nomem(&err, (size_t)size * CHUNK_BYTES, "the ranks of this run");
     else
         code = check_job(by, nproc, size, level, &err);
+    if (code == CS_OK)
+        code = cs_mpi_watch_create(world, &err);
     bool apart = size == 1 && by->rank > 0; /* the launcher's first process speaks for all */
     if (code != CS_OK && rank == 0 && !apart)
         cs_error_print(&err);

@@ -20,7 +20,16 @@ typedef struct cs_mpi_mail { /* memory for a message that this rank sends, or fo
 typedef struct cs_mpi_rank {
     cs_mpi_mail *pool[CS_MPI_POOL_CLASSES]; /* by log2 of their size */
     cs_xfer *begun;                         /* collectives under way, in the order of their begin */
+    cs_watch watch;
+    cs_watch_ring **ring; /* of all ranks; NULL = of another host */
+    MPI_Win ring_win;     /* MPI_WIN_NULL: this rank's ring alone, in memory of its own */
 } cs_mpi_rank;
+
+/* A wait that goes on. Zeroed at its start. */
+typedef struct cs_mpi_pause {
+    int turn;
+    cs_watch_wait wait;
+} cs_mpi_pause;
 
 typedef struct cs_mpi_segment { /* one cs_comm_alloc */
     struct cs_mpi_segment *next;
@@ -49,6 +58,7 @@ typedef struct cs_mpi {
     void **out;           /* [size] */
     int64_t *counts;      /* [size] */
     int64_t *where;       /* [2*size] */
+    int *world_rank;      /* [size] */
 } cs_mpi;
 
 /* Counts of the library are int: from 1 GiB on `bytes` become one element of a type of their own. Free it when the transfer has begun. */
@@ -67,8 +77,16 @@ bool cs_mpi_find_places(const cs_mpi *c, const int64_t *place, void **address);
 
 /* All loops that wait: completes the requests, or one turn of a loop of its own; moves on all collectives under way of this rank. */
 void cs_mpi_wait_all(cs_mpi *c, int n, MPI_Request *request);
-void cs_mpi_rest(cs_mpi_rank *self, int *turn);
+void cs_mpi_rest(cs_mpi_rank *self, cs_mpi_pause *pause);
 void cs_mpi_move_all(cs_mpi_rank *self);
+
+/* Memory of `bytes` on each rank of comm that all of them map, at pages: address[size] of each in this process. false (on all ranks) when the library
+ * cannot give it. Collective, and blocking. */
+bool cs_mpi_map(MPI_Comm comm, int size, size_t bytes, MPI_Win *win, char **address);
+
+/* Gives the world its watch: the rings of the ranks of one host are in memory that all of them map. CS_E_NOMEM on all ranks. Collective. */
+cs_status cs_mpi_watch_create(cs_mpi *world, cs_error *err);
+void cs_mpi_watch_release(cs_mpi_rank *self);
 
 /* Of the back end's table (backend.h). */
 void cs_mpi_begin(cs_xfer *x, const cs_comm_args *a);

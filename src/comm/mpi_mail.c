@@ -80,12 +80,13 @@ void cs_mpi_recv_wait(cs_xfer *x)
     MPI_Status status;
     MPI_Count got = 0;
     memcpy(&request, &x->state, sizeof request);
-    int code = MPI_SUCCESS, class = MPI_SUCCESS, come = 0, turn = 0;
+    int code = MPI_SUCCESS, class = MPI_SUCCESS, come = 0;
+    cs_mpi_pause pause = {0};
     for (;;) {
         code = MPI_Test(&request, &come, &status);
         if (come || code != MPI_SUCCESS)
             break;
-        cs_mpi_rest(((cs_mpi *)x->comm)->self, &turn);
+        cs_mpi_rest(((cs_mpi *)x->comm)->self, &pause);
     }
     if (code != MPI_SUCCESS)
         MPI_Error_class(code, &class);

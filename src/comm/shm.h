@@ -1,7 +1,8 @@
 /* Ranks that were forked from one process and share one anonymous mapping, made before the fork and therefore at the same address
  * in all of them. Private to comm/.
  *
- *   | region head: cursor, failed, gone[rank] | area of the world group | ... bump-allocated: areas of groups, cs_comm_alloc blocks ...
+ *   | region head: cursor, failed, gone[rank] | rings of the ranks | area of the world group
+ *   | ... bump-allocated: areas of groups, cs_comm_alloc blocks ...
  *
  * An area: barrier words | 2 x size posts | size^2 letter boxes | 2 x size stages. Two halves of posts and stages are used in turn, so that one
  * barrier per step is enough: who writes a half again has passed the barrier of the step between, which all others entered after
@@ -69,6 +70,8 @@ typedef struct cs_shm_block { /* what cs_comm_alloc gave */
 typedef struct cs_shm_rank {
     cs_shm_mail *pool[CS_SHM_POOL_CLASSES]; /* all pieces that it owns, by log2 of their size */
     cs_xfer *begun;                         /* receives and collectives under way, in the order of their begin */
+    cs_watch watch;
+    cs_watch_ring *ring[];                  /* of all ranks */
 } cs_shm_rank;
 
 typedef struct cs_shm {

@@ -8,7 +8,6 @@
 
 #include <linux/futex.h>
 #include <sched.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,10 +21,21 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
+/* Where the rings, and behind them the area of the world, begin. */
+static size_t rings_start(int n_ranks)
+{
+    return round_up(sizeof(cs_shm_region) + (size_t)n_ranks * sizeof(_Atomic uint32_t), _Alignof(cs_watch_ring));
+}
+
+static size_t world_start(int n_ranks)
+{
+    return round_up(rings_start(n_ranks) + (size_t)n_ranks * sizeof(cs_watch_ring), page);
+}
+
 cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err)
 {
-    size_t head = sizeof(cs_shm_region) + (size_t)n_ranks * sizeof(_Atomic uint32_t);
-    size_t least = round_up(head, page) + cs_shm_area_bytes(n_ranks) + ((size_t)64 << 20);
+    size_t world = world_start(n_ranks); /* every rank finds its area there */
+    size_t least = world + cs_shm_area_bytes(n_ranks) + ((size_t)64 << 20);
     size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) + least;
     void *p = MAP_FAILED;
     bool fails = cs_failpoint_mem();
@@ -37,7 +47,6 @@ cs_status cs_shm_region_create(int n_ranks, cs_shm_region **out, cs_error *err)
     cs_shm_region *r = p;
     r->bytes = bytes;
     r->n_ranks = n_ranks;
-    size_t world = round_up(head, page); /* every rank finds its area there */
     atomic_store(&r->cursor, world + cs_shm_area_bytes(n_ranks));
     atomic_store(&((cs_shm_area *)((char *)r + world))->users, (uint32_t)n_ranks); /* a rank may leave before another one has come */
     *out = r;
@@ -107,12 +116,13 @@ static int first_gone(const cs_shm *c, int peer)
 /* A peer ended without an error of its own while this rank still waits for it. */
 static _Noreturn void end_lost(const cs_shm *c, int peer)
 {
-    if (atomic_load(&c->region->failed) || atomic_exchange(&c->region->said, 1))
-        cs_comm_lost(NULL);
-    char line[160];
-    snprintf(line, sizeof line, "rank %d waits for rank %d, which has ended already; start the run again with --resume", c->world_rank[c->base.rank],
-             c->world_rank[peer]);
-    cs_comm_lost(line);
+    if (!atomic_load(&c->region->failed)) {
+        cs_error err;
+        cs_fail(&err, CS_E_PEER, "rank %d waits for rank %d, which has ended already; start the run again with --resume", c->world_rank[c->base.rank],
+                c->world_rank[peer]);
+        cs_error_last_words(&err);
+    }
+    cs_watch_end(c->base.watch, CS_E_PEER);
 }
 
 void cs_shm_disagree(const cs_shm *c, const char *mine, int64_t my_bytes, int other, const char *its, int64_t its_bytes)
@@ -141,14 +151,16 @@ void cs_shm_wait(cs_shm *c, cs_shm_word *w, uint32_t old, int peer)
         relax();
     }
     const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+    cs_watch_wait wait = {0};
     while (atomic_load(&w->value) == old) {
         if (atomic_load(&c->region->failed))
-            cs_comm_lost(NULL);
+            cs_watch_end(c->base.watch, CS_E_PEER);
         int gone = first_gone(c, peer);
         if (atomic_load(&w->value) != old) /* it was set before the peer ended */
             return;
         if (gone >= 0)
             end_lost(c, gone);
+        cs_watch_look(c->base.watch, &wait);
         atomic_fetch_add(&w->sleepers, 1);
         syscall(SYS_futex, &w->value, FUTEX_WAIT, old, &look, NULL, 0); /* returns at once when the value has changed; else wake, time or signal */
         atomic_fetch_sub(&w->sleepers, 1);
@@ -186,7 +198,8 @@ static cs_shm *make(cs_shm_region *region, cs_shm_rank *self, size_t area, int r
     c->last = c->first + n;
     c->world_rank = (int *)(c->last + n);
     c->self = self;
-    c->base = (cs_comm){.ops = &cs_shm_ops, .rank = rank, .size = size, .local_size = region->n_ranks};
+    c->base = (cs_comm){.ops = &cs_shm_ops, .rank = rank, .size = size, .local_size = region->n_ranks, .member = c->world_rank,
+                       .watch = &self->watch};
     c->region = region;
     c->area = (cs_shm_area *)((char *)region + area);
     c->area_bytes = cs_shm_area_bytes(size);
@@ -198,16 +211,22 @@ static cs_shm *make(cs_shm_region *region, cs_shm_rank *self, size_t area, int r
 
 cs_comm *cs_shm_join(cs_shm_region *region, int rank)
 {
-    size_t head = sizeof(cs_shm_region) + (size_t)region->n_ranks * sizeof(_Atomic uint32_t);
-    cs_shm_rank *self = cs_calloc(1, sizeof *self);
-    cs_shm *c = self ? make(region, self, round_up(head, page), rank, region->n_ranks) : NULL;
+    size_t n = (size_t)region->n_ranks;
+    cs_shm_rank *self = cs_calloc(1, sizeof *self + n * sizeof(cs_watch_ring *));
+    cs_shm *c = self ? make(region, self, world_start(region->n_ranks), rank, region->n_ranks) : NULL;
     if (!c) {
         cs_free(self);
         return NULL;
     }
     c->is_world = true;
-    for (int r = 0; r < region->n_ranks; r++)
+    cs_watch_ring *ring = (cs_watch_ring *)((char *)region + rings_start(region->n_ranks));
+    for (int r = 0; r < region->n_ranks; r++) {
         c->world_rank[r] = r;
+        self->ring[r] = &ring[r];
+    }
+    self->watch = (cs_watch){.mine = &ring[rank], .ring = self->ring, .rank = rank, .size = region->n_ranks, .said = &region->said};
+    atomic_store(&ring[rank].step, -1);
+    cs_watch_join(&c->base, NULL);
     return &c->base;
 }
 

@@ -7,6 +7,7 @@
 #include "fmt/json.h"
 #include "fmt/limits.h"
 #include "train/deepspeed.h"
+#include "train/guard.h"
 
 #include <stdio.h>
 
@@ -80,6 +81,13 @@ static const cs_option run_rows[] = {
     {"profile-step-start", CS_OPT_INT, AT(profile_start), "2", "1..", "first step of the profile", NULL},
     {"profile-step-end", CS_OPT_INT, AT(profile_end), "4", "2..", "step before which the profile ends", NULL},
     {"profile-output", CS_OPT_STR, AT(profile_output), NULL, NULL, "file of the profile (default: profile.json in the run folder)", NULL},
+    {"comm-deadline", CS_OPT_REAL, AT(comm_deadline), "-1", "-1..1e9",
+     "seconds that a rank waits for others before the run ends (exit 7); -1 = 10 x the median step, at least 60, and 600 outside steps; 0 = for ever",
+     NULL},
+    {"comm-check", CS_OPT_FLAG, AT(comm_check), NULL, NULL,
+     "compare kind and size of every collective over its ranks before it begins (debugging, slow)", NULL},
+    {"simulate", CS_OPT_STR, AT(simulate), NULL, NULL,
+     "a fault on purpose, to see what a run does about it: kill, hang, exit0 or slow, @RANK:STEP (hang@1:3)", NULL},
     {"tensorboard-dir", CS_OPT_STR, AT(tensorboard_dir), NULL, NULL, "folder for TensorBoard events (default: the run folder)", NULL},
 };
 
@@ -270,6 +278,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
 {
     cs_error found = {0};
     cs_spec spec;
+    cs_fault fault;
     if (c->zero_stage == 1)
         c->dist_optimizer = true;
     c->data.seq_length = c->seq_length;
@@ -278,6 +287,7 @@ cs_status cs_train_config_check(cs_train_config *c, int64_t world, cs_lr_schedul
     c->data.least_rows = c->sequence_parallel ? c->tp : 1;
     check_rules(c, &found);
     cs_data_check(&c->data, &found);
+    cs_fault_parse(c->simulate, world, &fault, &found);
     cs_train_settle_batch(c, world, &found);
     cs_layout layout = cs_train_layout(c, world);
     if (cs_layout_check(&layout, peek_model(c, &spec, &found), &found) == CS_OK && c->global_batch == 0)

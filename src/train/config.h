@@ -27,6 +27,9 @@ typedef struct cs_train_config {
     bool resume, finetune, no_save_optim, no_load_optim;
     int64_t train_iters, train_samples, micro_batch, global_batch, save_interval, eval_interval, eval_iters, log_interval, keep, exit_interval, seed,
         seq_length, max_bad_steps;
+    double comm_deadline; /* seconds; < 0: from the steps */
+    bool comm_check;
+    const char *simulate;
     double exit_minutes;
     const char *tensorboard_dir;
     bool profile;

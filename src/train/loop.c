@@ -64,6 +64,7 @@ static void save_or_warn(cs_trainer *t)
     double start = cs_clock_now();
     if (t->last_saved == t->state.step || !t->cfg.save)
         return;
+    cs_guard_section(&t->guard, t->world, "save", -1);
     cs_status status = cs_trainer_save(t, &err);
     if (cs_comm_rank(t->world) != 0)
         return;
@@ -190,12 +191,16 @@ static cs_status loop(cs_trainer *t, cs_error *err)
         cs_progress_init(&t->log.bar, "train", "steps", t->total_iters);
     while (t->state.step < t->total_iters && !stopped) {
         cs_step_result s;
+        cs_guard_section(&t->guard, t->world, "step", t->state.step + 1);
+        cs_fault_strike(&t->fault, cs_comm_rank(t->world), t->state.step + 1);
         CS_TRY(cs_trainer_step(t, &s, err));
+        cs_guard_note_step(&t->guard, s.total_s);
         CS_TRY(after_step(t, &report, &s, err));
         if (t->cfg.profile && (t->state.step == t->cfg.profile_end - 1 || (t->state.step == t->total_iters && t->timeline.on)))
             CS_TRY(write_profile(t, err));
         stopped = should_stop(t, &why) && t->state.step < t->total_iters;
     }
+    cs_guard_section(&t->guard, t->world, "end", -1);
     if (cs_comm_rank(t->world) == 0 && t->log.bar.tty)
         cs_progress_finish(&t->log.bar, t->state.step);
     int64_t peak = cs_mem_peak(); /* of training, without the last save */

@@ -357,12 +357,36 @@ static void say_start(const cs_trainer *t, const start_point *s)
     cs_train_note_form(&t->cfg, spec);
 }
 
+/* Model and data are read by every rank for itself. */
+static cs_status check_ranks_agree(cs_trainer *t, cs_error *err)
+{
+    static const char *const names[CS_SPLIT_COUNT] = {"training data", "validation data", "test data"};
+    cs_str text = {0};
+    json_t *all = NULL;
+    cs_status status = cs_spec_to_json(&t->model->spec, &text, err);
+    if (status == CS_OK)
+        status = cs_json_parse(cs_str_cstr(&text), text.len, "the model's sizes", &all, err);
+    for (int i = 0; i < CS_SPLIT_COUNT && status == CS_OK; i++)
+        if (t->data[i])
+            json_object_set_new(all, names[i], json_sprintf("%016llx", (unsigned long long)cs_dataset_hash(t->data[i])));
+    cs_str_clear(&text);
+    if (status == CS_OK)
+        status = cs_json_dump(all, 0, &text, err);
+    json_decref(all);
+    status = cs_agree(t->world, status, err);
+    if (status == CS_OK)
+        status = cs_guard_check_same(t->world, cs_str_cstr(&text), err);
+    cs_str_release(&text);
+    return status;
+}
+
 static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point *s, cs_error *err)
 {
     cs_status status = CS_OK;
     cs_spec spec;
     int rank = cs_comm_rank(t->world);
     CS_TRY(cs_agree(t->world, cs_train_config_check(&t->cfg, cs_comm_size(t->world), &t->schedule, &t->ramp, err), err));
+    cs_fault_parse(t->cfg.simulate, cs_comm_size(t->world), &t->fault, err); /* checked with the others */
     t->identity.global_batch = t->cfg.global_batch;
     t->identity.micro_batch = t->cfg.micro_batch;
     t->identity.dist_optimizer = t->cfg.dist_optimizer;
@@ -403,6 +427,7 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     CS_TRY(cs_agree(t->world, fill_weights(t, s, err), err));
     cs_dp_adopt_weights(&t->dp);
     CS_TRY(open_data(t, err));
+    CS_TRY(check_ranks_agree(t, err));
     if (s->with_trainer)
         CS_TRY(cs_agree(t->world, restore(t, s, err), err));
     say_start(t, s);
@@ -422,6 +447,9 @@ cs_status cs_trainer_init(cs_trainer *t, const cs_train_request *req, cs_comm *w
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
     t->identity = (cs_train_identity){.seed = t->cfg.seed, .seq_length = t->cfg.seq_length, .world = cs_comm_size(world),
                                       .threads = threads > 0 ? threads : 1, .dtype = dtype_names[t->cfg.dtype]};
+    t->guard.given = t->cfg.comm_deadline;
+    cs_guard_section(&t->guard, world, "init", -1);
+    cs_comm_set_check(world, t->cfg.comm_check);
     cs_status status = set_up(t, req, &s, err);
     json_decref(s.state);
     cs_free(s.dir);

@@ -7,6 +7,7 @@
 #include "parallel/pipeline.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
+#include "train/guard.h"
 #include "train/runlog.h"
 #include "train/state.h"
 
@@ -45,6 +46,8 @@ typedef struct cs_trainer {
     cs_schedule pipeline[2]; /* of a training step, of an evaluation; n_micro 0 = not made yet */
     cs_train_state state;
     cs_train_identity identity;
+    cs_guard guard;
+    cs_fault fault;
     cs_timeline timeline;
     double timeline_origin;
     cs_runlog log;
