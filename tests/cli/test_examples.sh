@@ -16,10 +16,10 @@ bloom/generate_bloom_7b_deepspeed_pipeline --tensor-model-parallel-size: not sup
 # refused whatever the layout
 refused_everywhere="
 llama/generate_alpaca_13B_lora_deepspeed --lora-load: not supported
-llama/tune_llama_ptd_13B                --handler-name
-llama/tune_llama_deepspeed_13B          --handler-name
-alpaca/finetune_chinese_llama_alpaca_7_13_33b_tp1_pp1_deepspeed --handler-name
-alpaca/finetune_chinese_llama_alpaca_7_13_33b_tp4_pp2 --handler-name
+llama/tune_llama_ptd_13B                --lora-target-modules: not supported
+llama/tune_llama_deepspeed_13B          --lora-target-modules: not supported
+alpaca/finetune_chinese_llama_alpaca_7_13_33b_tp1_pp1_deepspeed --lora-target-modules: not supported
+alpaca/finetune_chinese_llama_alpaca_7_13_33b_tp4_pp2 --lora-target-modules: not supported
 "
 listed=" $(awk '{ print $1 }' <<<"$refused$refused_everywhere" | tr '\n' ' ') "
 run() { bash "$examples/$1.sh"; }
