@@ -248,9 +248,57 @@ static void padding_and_packing_change_nothing(void **state)
     cfg.packing = true;
     compare(m, got, want, loss, epoch(m, &cfg, 1, 0.01, &packed_rows));
     assert_true(packed_rows <= rows && rows < RECORDS * SEQ);
+    memset(got, 0, (size_t)m->table.n_elements * sizeof *got);
+    cfg.packing = false;
+    cfg.least_rows = 3; /* records without a trained token become rows that count nothing */
+    compare(m, got, want, loss, epoch(m, &cfg, 1, 0.01, &rows));
+    assert_true(rows > packed_rows);
     cs_model_destroy(m);
     cs_free(want);
     cs_free(got);
+}
+
+/* The gradient of the logits of every row in an epoch: exactly zero where the file's label is -100, and nowhere else. */
+static void only_responses_have_gradients(void **state)
+{
+    (void)state;
+    const char *a = test_path(work, "a");
+    cs_data_config cfg = config(&a, "1,0,0");
+    cs_dataset *d = open_split(&cfg, CS_SPLIT_TRAIN, 1);
+    cs_error err = {0};
+    double *unused, logits[SEQ * VOCAB], grad[SEQ * VOCAB], top[SEQ], sum[SEQ], picked[SEQ], lse[SEQ];
+    cs_model *m = make_model(&unused);
+    cs_batcher *b;
+    int64_t trained = 0, other = 0;
+    assert_int_equal(cs_batcher_create(d, &cfg, VOCAB, 0, 1, &b, &err), CS_OK);
+    cs_order order;
+    assert_int_equal(cs_order_build(&order, &(cs_order_key){RECORDS, 1, 1234, 0}, &err), CS_OK);
+    for (int64_t i = 0; i < RECORDS; i++) {
+        cs_batch x;
+        int64_t record = order.at[i];
+        assert_int_equal(cs_batcher_fill(b, 0, i, 1, &x, &err), CS_OK);
+        cs_model_logits(m, &x, NULL, NULL, 0, logits);
+        m->k->ce_stats(x.rows, VOCAB, logits, x.labels, x.weights, top, sum, picked);
+        for (int64_t r = 0; r < x.rows; r++)
+            lse[r] = top[r] + log(sum[r]);
+        m->k->ce_grad(x.rows, VOCAB, logits, x.labels, x.weights, 1, lse, grad, VOCAB);
+        for (int64_t r = 0; r < x.rows; r++) {
+            int32_t e[3] = {0, 0, -100};
+            double largest = 0;
+            if (x.pos[r] + 1 < length_of(record))
+                entry(record, x.pos[r] + 1, e);
+            for (int64_t v = 0; v < VOCAB; v++)
+                largest = fmax(largest, fabs(grad[r * VOCAB + v]));
+            assert_int_equal(largest != 0, e[2] != -100);
+            *(e[2] != -100 ? &trained : &other) += 1;
+        }
+    }
+    assert_true(trained > 20 && other > 5);
+    cs_order_release(&order);
+    cs_batcher_destroy(b);
+    cs_dataset_destroy(d);
+    cs_model_destroy(m);
+    cs_free(unused);
 }
 
 /* Rows by the definition: masked ones are gone, the others keep their positions; the untrained end is gone. */
@@ -392,6 +440,7 @@ int main(void)
         cmocka_unit_test(packing_fits),
         cmocka_unit_test(splits_are_apart),
         cmocka_unit_test(padding_and_packing_change_nothing),
+        cmocka_unit_test(only_responses_have_gradients),
         cmocka_unit_test(masked_rows),
         cmocka_unit_test(bad_files),
         cmocka_unit_test(weighted_paths),
