@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "comm/comm.h"
 #include "fmt/json.h"
 #include "fmt/limits.h"
 
@@ -136,6 +137,17 @@ static cs_status flush_results(cs_status status, cs_error *err)
     return status == CS_OK ? late : status;
 }
 
+/* Once for all processes of a launcher. The ranks of a training run agree on it, as only some of them may have failed. */
+static cs_status say_failure(const char *name, const cs_error *err)
+{
+    const cs_command *command;
+    if (find_command(name, &command, NULL) == CS_OK && command == &cs_command_train)
+        return (cs_status)cs_launch_failed(err);
+    if (cs_launch_rank() == 0 || err->status != CS_E_USAGE)
+        cs_error_print(err);
+    return err->status;
+}
+
 int cs_program(int argc, char **argv, const char *failpoints)
 {
     cs_error err = {0};
@@ -153,7 +165,7 @@ int cs_program(int argc, char **argv, const char *failpoints)
     if (s == CS_OK)
         s = dispatch(argc, argv, &perm, &err);
     if (s != CS_OK && err.msg[0] != '\0') /* empty: the ranks have said it */
-        cs_error_print(&err);
+        s = say_failure(argv[1], &err);
     s = flush_results(s, &err);
     cs_arena_release(&perm);
     return (int)s;

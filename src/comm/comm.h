@@ -102,6 +102,11 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg);
 void *cs_launch_share(size_t bytes);
 void cs_launch_unshare(void *p, size_t bytes);
 bool cs_launch_under_mpi(void);
+/* This process's number as the launcher says it, before anything is joined; 0 without a launcher. */
+int cs_launch_rank(void);
+/* Instead of cs_launch, for a process that has failed before it: joins the job, in which the others' first collective must be a cs_agree over the
+ * world, so that the first failing rank's message is printed once and all end; without a job it prints. Returns the exit code. */
+int cs_launch_failed(const cs_error *err);
 /* The MPI library that this program is built with, "Open MPI 4.1.4", "MPICH 4.0.2"; NULL = none. */
 const char *cs_launch_mpi_name(void);
 /* Ranks of c's world on this host (for the default number of threads). */

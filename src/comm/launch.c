@@ -65,6 +65,11 @@ const char *cs_launch_mpi_name(void)
 #endif
 }
 
+int cs_launch_rank(void)
+{
+    return find_launcher().rank;
+}
+
 static int report(const cs_error *err)
 {
     cs_error_print(err);
@@ -239,6 +244,26 @@ int cs_launch(int64_t nproc, cs_rank_main rank_main, void *arg)
     if (nproc > 1)
         return launch_forked((int)nproc, rank_main, arg);
     return rank_main(cs_comm_self(), arg);
+}
+
+#ifdef CS_HAVE_MPI
+static int agree_on_failure(cs_comm *world, void *arg)
+{
+    cs_error err = *(const cs_error *)arg;
+    cs_status s = cs_agree(world, err.status, &err);
+    if (cs_comm_rank(world) == 0)
+        cs_error_print(&err);
+    return s;
+}
+#endif
+
+int cs_launch_failed(const cs_error *err)
+{
+#ifdef CS_HAVE_MPI
+    if (find_launcher().size > 1)
+        return cs_launch(0, agree_on_failure, (void *)err);
+#endif
+    return cs_launch_rank() == 0 ? report(err) : (int)err->status;
 }
 
 void *cs_launch_share(size_t bytes)

@@ -66,5 +66,12 @@ S
     expect 2 "one rank with another file of the same name" "" "error\[USAGE\]: the ranks do not agree: rms_norm_eps is .* on rank 1, but" "${mpirun[@]}" -n 2 sh start.sh
     expect 0 "operations of a job compared" "" "" "${mpirun[@]}" -n 2 "$CSPEED" "${FLAGS[@]}" --save compared-job --pipeline-model-parallel-size 2 --comm-check
     result "change nothing" "$(same_state compared-job whole)"
+    expect 2 "a wrong flag on all ranks" "" "error\[USAGE\]: rank 0: --no-such-flag" "${mpirun[@]}" -n 2 "$CSPEED" "${FLAGS[@]}" --no-such-flag 1
+    result "it is said once" "$(one_line)"
+    expect 2 "a wrong flag on one rank" "" "error\[USAGE\]: rank 1: --no-such-flag" \
+        "${mpirun[@]}" -n 1 "$CSPEED" "${FLAGS[@]}" --save apart : -n 1 "$CSPEED" "${FLAGS[@]}" --no-such-flag 1
+    result "it is said once" "$(one_line)"
+    expect 2 "an unknown command" "" "trian: unknown command" "${mpirun[@]}" -n 2 "$CSPEED" trian
+    result "it is said once" "$(one_line)"
 fi
 finish
