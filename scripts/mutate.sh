@@ -67,6 +67,8 @@ mutate gradients-not-reduced src/parallel/dp.c 'cs_comm_allreduce_sum_begin(dp->
 mutate others-gradients-kept src/parallel/dp.c 'drop_others(dp, g, dp->grad, dp->table->prec.acc);' ';'
 mutate weights-not-spread src/parallel/dp.c 'for (int64_t g = 0; dp->policy.shard_optim && !dp->policy.shard_param' 'for (int64_t g = 1; dp->policy.shard_optim && !dp->policy.shard_param'
 mutate reduction-too-early src/parallel/dp.c 'bool here = (l >= layers.lo && l < layers.hi)' 'bool here = (l >= 0 && l < layers.hi)'
-mutate moments-of-another-part src/parallel/dp.c '*m = cs_flat_at(dp->m, acc, own.at)' '*m = cs_flat_at(dp->m, acc, own.at / 2)'
+mutate moments-of-another-part src/parallel/dp.c 'dp->m ? cs_flat_at(dp->m, acc, own.at)' 'dp->m ? cs_flat_at(dp->m, acc, own.at / 2)'
+mutate the-other-norm-again src/model/block.c 'cs_norm_again(&b->norm1, ctx' 'cs_norm_again(&b->norm2, ctx'
+mutate attention-again-in-place src/nn/attention.c 'saved->out = out;' ';'
 echo "$seen mutations seen, $missed not"
 [ "$missed" = 0 ]

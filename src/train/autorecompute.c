@@ -165,6 +165,7 @@ cs_status cs_autorecompute_after_step(cs_trainer *t, cs_error *err)
     if (t->profiled < t->cfg.auto_steps)
         return CS_OK;
     const cs_part_times times = mean_times(t);
+    cs_model_set_drops(t->model, t->drop); /* the choice finds room in what activations took */
     CS_TRY(cs_agree(t->world, choose(t, &times, &choice, err), err));
     cs_model_measure(t->model, NULL);
     cs_model_set_drops(t->model, t->drop);
