@@ -146,13 +146,13 @@ done <<'F'
 F
 expect 2 "a count for each stage" "" "--recomputation-layer-num has 3 numbers; legal: 2, one for each stage" train --nproc 2 --checkpoint-activations \
     --pipeline-model-parallel-size 2 --recompute-method custom --recomputation-layer-num 1 1 1
-# What fits is chosen by the program: 2 steps that measure, 2 by the choice.
+# What fits is chosen by the program: one step that measures, one by the choice.
 while read -r mb flags; do
-    flags="--seq-length 64 --micro-batch-size 128 --nproc 2 $flags"
+    flags="--train-iters 2 --seq-length 64 --micro-batch-size 128 --nproc 2 $flags"
     rm -rf all chosen
     train --quiet --save all $flags
     expect 0 "chosen for $mb MB: $flags" "" "recomputation of stage 0, layers: [0-9].* of $mb MB, .* ms a micro-batch" train --save chosen $flags \
-        --auto-recompute-device-size "$mb" --auto-recompute-profiling-step 2
+        --auto-recompute-device-size "$mb" --auto-recompute-profiling-step 1
     result "the same bytes" "$(same_bytes all chosen)"
     result "in less memory, within 1 %" "$(paste <(peaks all) <(peaks chosen) | awk -v most="$mb" '!($2 < $1 && $2 < 1.01 * most * 1048576) { print }')"
 done <<'END'
@@ -160,7 +160,7 @@ done <<'END'
 50 --pipeline-model-parallel-size 2 --num-layers-per-virtual-pipeline-stage 1 --global-batch-size 256
 34 --zero-stage 3 --dtype bf16
 END
-expect 0 "too little memory" "" "device-size 1: stage 0 takes [0-9]+ MB at least" train --seq-length 64 --micro-batch-size 32 --auto-recompute-device-size 1 \
+expect 0 "too little memory" "" "device-size 1: stage 0 takes [0-9]+ MB at least" train --micro-batch-size 16 --auto-recompute-device-size 1 \
     --auto-recompute-profiling-step 1
 expect 2 "chosen by both" "" "leave the other flags of recomputation out" train --auto-recompute-device-size 8 --recompute-granularity selective
 expect 2 "modules that are none" "" '"softmax"; legal: layernorm, qkv, core_attn, mlp' train --recompute-granularity selective \
