@@ -91,10 +91,10 @@ static cs_status read_entry(cs_blend_spec *s, size_t i, char *entry, const char 
 
 cs_status cs_blend_spec_parse(cs_blend_spec *s, const char *text, const char *flag, cs_error *err)
 {
-    const char *colon = strchr(text, ':'), *comma = strchr(text, ',');
+    const char *colon = strchr(text, ':');
     size_t n = 1, bytes = strlen(text) + 1;
     *s = (cs_blend_spec){0};
-    for (const char *c = comma; c; c = strchr(c + 1, ','))
+    for (const char *c = colon ? strchr(colon, ',') : NULL; c; c = strchr(c + 1, ','))
         n++;
     /* The first ':' ends the name; that of a range has a digit before it and belongs to the second word. */
     if (!colon || strcspn(text + strspn(text, " \t"), " \t") < strcspn(text + strspn(text, " \t"), ":"))

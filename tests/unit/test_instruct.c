@@ -394,6 +394,9 @@ static void weighted_paths(void **state)
     assert_string_equal(s.prefix[1], "B");
     assert_true(fabs(s.weight[0] - 0.75) < 1e-12 && s.to[0] == 0.6 && s.from[1] == 0);
     cs_blend_spec_release(&s);
+    assert_int_equal(cs_blend_spec_parse(&s, "A,B: 1 0:1 P", "", &err), CS_OK); /* a comma in the name */
+    assert_int_equal(s.n, 1);
+    cs_blend_spec_release(&s);
 }
 
 static int set_up(void **state)
