@@ -3,7 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "data/inputs.h"
+#include "data/hf_params.h"
 #include "data/merge.h"
 #include "data/prep.h"
 #include "fmt/idxbin.h"
@@ -18,7 +18,7 @@ enum { TOK_ANY, TOK_HF, TOK_GPT2, TOK_BERT_LOWER, TOK_BERT };
 
 typedef struct prep_flags {
     cs_strlist input, keys, merge;
-    const char *prefix, *tokenizer, *vocab_file, *merge_file, *dataset_info, *dataset_name;
+    const char *prefix, *hf_params, *tokenizer, *vocab_file, *merge_file, *dataset_info, *dataset_name;
     int document, format, tokenizer_type, handler, impl, long_samples;
     int64_t workers, log_interval, seq_length, divisible, pad_to, multiple;
     bool append_eod, skip_bad, train_on_prompt;
@@ -28,7 +28,9 @@ typedef struct prep_flags {
 
 static const cs_option input_rows[] = {
     {"input", CS_OPT_LIST, FIELD(input), NULL, NULL,
-     "files and folders, - is stdin; text, JSON, JSON lines, CSV or TSV, plain, .gz or .zst; Parquet (required)", NULL},
+     "files, folders, patterns in quotes, - is stdin; text, JSON, JSON lines, CSV or TSV, plain, .gz or .zst; Parquet (required)", NULL},
+    {"hf-datasets-params", CS_OPT_STR, FIELD(hf_params), NULL, NULL,
+     "in place of --input: JSON with path, name, data_files, split as load_dataset takes them, for data on this machine", NULL},
     {"input-format", CS_OPT_ENUM, FIELD(format), "auto", "auto|text|json|csv|tsv",
      "auto: Parquet by its first bytes; others by name (.txt, .json, .jsonl, .csv, .tsv), else by the first bytes, which tell JSON from text", NULL},
     {"json-keys", CS_OPT_LIST, FIELD(keys), "text", NULL, "keys of JSON records or names of columns; each makes one output", "json-key"},
@@ -81,7 +83,6 @@ static const cs_option tokenizer_rows[] = {
     {"streaming", CS_OPT_IGNORED, 0, NULL, NULL, "input is always streamed", NULL},
     {"split-sentences", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: documents are not cut into sentences", NULL},
     {"keep-newlines", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: it belongs to --split-sentences", NULL},
-    {"hf-datasets-params", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
     {"datasets", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: give files or folders with --input", NULL},
     {"merge-group-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: name the data sets behind --merge", NULL},
     {"map-keys", CS_OPT_REFUSED, 0, NULL, NULL, "not in this version: see --json-keys", NULL},
@@ -103,7 +104,7 @@ static cs_status check_flags(const cs_cli *cli, const prep_flags *f, cs_error *e
     cs_status s = CS_OK;
     if (cli->options->positional.n > 0)
         s = cs_fail_also(err, CS_E_USAGE, "%s: unexpected argument; files go behind --input", cli->options->positional.items[0]);
-    if (f->input.n == 0 && !(f->dataset_info && f->dataset_name))
+    if (f->input.n == 0 && !f->hf_params && !(f->dataset_info && f->dataset_name))
         s = cs_fail_also(err, CS_E_USAGE, "--input: missing; give files, folders or -");
     if (!f->prefix || f->prefix[0] == '\0')
         s = cs_fail_also(err, CS_E_USAGE, "--output-prefix: missing; outputs are named PREFIX_text_document.bin and .idx");
@@ -273,7 +274,14 @@ static cs_status find_inputs(const cs_cli *cli, const prep_flags *f, cs_inputs *
     cs_record_kind kind = f->document == DOC_FILE ? CS_RECORD_WHOLE : kinds[f->format];
     if (f->document == DOC_FILE && f->format > FORMAT_TEXT)
         return cs_fail(err, CS_E_USAGE, "--text-document file goes with text, not with another --input-format");
-    return cs_inputs_expand(&f->input, kind, cli->perm, out, err);
+    if (!f->hf_params)
+        return cs_inputs_expand(&f->input, kind, cli->perm, out, err);
+    if (f->input.n > 0)
+        cs_note("--input is not used: --hf-datasets-params goes before it");
+    CS_TRY(cs_hf_params_read(f->hf_params, cli->perm, out, err));
+    for (size_t i = 0; i < out->n && kind != CS_RECORD_AUTO; i++)
+        out->parts[i].kind = kind;
+    return CS_OK;
 }
 
 static cs_status with_tokenizer(const cs_cli *cli, prep_flags *f, cs_prep_config *cfg, cs_error *err)

@@ -2,6 +2,8 @@
 #include "data/inputs.h"
 
 #include "base/io.h"
+#include "data/glob.h"
+#include "data/hf_folder.h"
 
 #include <string.h>
 #include <strings.h>
@@ -32,14 +34,7 @@ cs_input_kind cs_input_kind_of(const char *path)
     return CS_INPUT_OTHER;
 }
 
-/* Growing list whose array is thrown away in the arena when it doubles. */
-typedef struct list {
-    cs_arena *perm;
-    const char **items;
-    size_t n, cap;
-} list;
-
-static cs_status add(list *l, const char *path, cs_error *err)
+cs_status cs_paths_add(cs_paths *l, const char *path, cs_error *err)
 {
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 16;
@@ -55,7 +50,7 @@ static cs_status add(list *l, const char *path, cs_error *err)
     return CS_OK;
 }
 
-static cs_status add_file(list *l, const char *path, cs_error *err)
+cs_status cs_paths_add_data(cs_paths *l, const char *path, cs_error *err)
 {
     cs_input_kind kind = cs_input_kind_of(path);
     if (ends_with(path, strlen(path), ".py"))
@@ -63,11 +58,10 @@ static cs_status add_file(list *l, const char *path, cs_error *err)
     if (kind == CS_INPUT_ARROW)
         return cs_fail(err, CS_E_FORMAT, "%s: %s files are not read by this version; give text, JSON, JSON lines, CSV, TSV or Parquet", path,
                        kind_ext[kind]);
-    return add(l, path, err);
+    return cs_paths_add(l, path, err);
 }
 
-/* The commonest kind among the names. */
-static cs_input_kind commonest(char **names, size_t n)
+cs_input_kind cs_paths_commonest(const char *const *names, size_t n)
 {
     size_t count[CS_INPUT_OTHER + 1] = {0}, best = 0;
     cs_input_kind pick = CS_INPUT_OTHER;
@@ -83,31 +77,48 @@ static cs_input_kind commonest(char **names, size_t n)
     return pick;
 }
 
-static cs_status add_names(list *l, const char *dir, char **names, size_t n, cs_error *err)
+/* The files among `names` of the folder; what describes a data set of Hugging Face is no data. */
+static cs_status plain_files(const char *dir, char **names, size_t n, cs_paths *out, cs_error *err)
 {
     const char *slash = strrchr(dir, '/'), *base = slash && slash[1] ? slash + 1 : dir;
-    cs_input_kind kind = commonest(names, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (strncmp(names[i], base, strlen(base)) == 0 && strcmp(names[i] + strlen(base), ".py") == 0)
             return cs_fail(err, CS_E_FORMAT, "%s/%s: the folder is a data set with a loading script; this program runs no code of a data set", dir,
                            names[i]);
-    if (kind == CS_INPUT_OTHER)
-        return cs_fail(err, CS_E_FORMAT,
-                       "%s: no data files in this folder; expected .parquet, or .txt, .json, .jsonl, .csv or .tsv, plain, .gz or .zst", dir);
-    for (size_t i = 0; i < n; i++) {
-        if (cs_input_kind_of(names[i]) != kind)
+        if (cs_input_kind_of(names[i]) == CS_INPUT_OTHER || cs_hf_describes(names[i]))
             continue;
-        char *path = cs_arena_printf(l->perm, "%s/%s", dir, names[i]);
+        char *path = cs_arena_printf(out->perm, "%s/%s", dir, names[i]);
         if (!path)
             return cs_fail_nomem(err, strlen(dir), "--input");
         if (cs_io_kind(path, NULL) != CS_FILE_DIR)
-            CS_TRY(add_file(l, path, err));
+            CS_TRY(cs_paths_add(out, path, err));
     }
     return CS_OK;
 }
 
-/* Sums over all parts. */
-static void count(cs_inputs *in)
+static cs_status add_folder(cs_paths *l, const char *path, cs_error *err)
+{
+    cs_paths found = {.perm = l->perm};
+    char **names, *dir = cs_arena_strdup(l->perm, path);
+    size_t n;
+    if (!dir)
+        return cs_fail_nomem(err, strlen(path), "--input");
+    for (size_t len = strlen(dir); len > 1 && dir[len - 1] == '/'; len--)
+        dir[len - 1] = '\0';
+    CS_TRY(cs_io_list(dir, &names, &n, err));
+    cs_status s = plain_files(dir, names, n, &found, err);
+    cs_io_list_free(names, n);
+    CS_TRY(s);
+    if (found.n == 0)
+        return cs_hf_folder_find(dir, NULL, "train", l, err);
+    cs_input_kind kind = cs_paths_commonest(found.items, found.n);
+    for (size_t i = 0; i < found.n; i++)
+        if (cs_input_kind_of(found.items[i]) == kind)
+            CS_TRY(cs_paths_add_data(l, found.items[i], err));
+    return CS_OK;
+}
+
+void cs_inputs_count(cs_inputs *in)
 {
     bool counted = true;
     in->bytes = 0;
@@ -122,39 +133,29 @@ static void count(cs_inputs *in)
     in->bytes = counted ? in->bytes : 0;
 }
 
-static cs_status add_folder(list *l, const char *path, cs_error *err)
+static cs_status add_input(cs_paths *l, const char *path, cs_error *err)
 {
-    char **names, *dir = cs_arena_strdup(l->perm, path);
-    size_t n;
-    if (!dir)
-        return cs_fail_nomem(err, strlen(path), "--input");
-    for (size_t len = strlen(dir); len > 1 && dir[len - 1] == '/'; len--)
-        dir[len - 1] = '\0';
-    CS_TRY(cs_io_list(dir, &names, &n, err));
-    cs_status s = add_names(l, dir, names, n, err);
-    cs_io_list_free(names, n);
-    return s;
+    cs_file_kind found = cs_io_kind(path, NULL);
+    if (strcmp(path, "-") == 0)
+        return cs_paths_add(l, path, err);
+    if (found == CS_FILE_DIR)
+        return add_folder(l, path, err);
+    if (found == CS_FILE_REGULAR)
+        return cs_paths_add_data(l, path, err);
+    if (found == CS_FILE_NONE && cs_glob_is_pattern(path))
+        return cs_glob_expand(path, l, err);
+    return cs_fail(err, CS_E_IO, found == CS_FILE_NONE ? "%s: no such file or folder; check the path" : "%s: is not a regular file", path);
 }
 
 cs_status cs_inputs_expand(const cs_strlist *given, cs_record_kind kind, cs_arena *perm, cs_inputs *out, cs_error *err)
 {
-    list l = {.perm = perm};
-    for (size_t i = 0; i < given->n; i++) {
-        const char *path = given->items[i];
-        cs_file_kind found = cs_io_kind(path, NULL);
-        if (strcmp(path, "-") == 0)
-            CS_TRY(add(&l, path, err));
-        else if (found == CS_FILE_DIR)
-            CS_TRY(add_folder(&l, path, err));
-        else if (found == CS_FILE_REGULAR)
-            CS_TRY(add_file(&l, path, err));
-        else
-            return cs_fail(err, CS_E_IO, found == CS_FILE_NONE ? "%s: no such file or folder; check the path" : "%s: is not a regular file", path);
-    }
+    cs_paths l = {.perm = perm};
+    for (size_t i = 0; i < given->n; i++)
+        CS_TRY(add_input(&l, given->items[i], err));
     *out = (cs_inputs){.parts = cs_arena_calloc(perm, 1, sizeof *out->parts), .n = 1};
     if (!out->parts)
         return cs_fail_nomem(err, sizeof *out->parts, "--input");
-    out->parts[0] = (cs_input_part){{l.items, l.n}, kind};
-    count(out);
+    out->parts[0] = (cs_input_part){.files = {l.items, l.n}, .kind = kind};
+    cs_inputs_count(out);
     return CS_OK;
 }

@@ -82,7 +82,7 @@ static const cs_option run_rows[] = {
     {"profile-step-end", CS_OPT_INT, AT(profile_end), "4", "2..", "step before which the profile ends", NULL},
     {"profile-output", CS_OPT_STR, AT(profile_output), NULL, NULL, "file of the profile (default: profile.json in the run folder)", NULL},
     {"comm-deadline", CS_OPT_REAL, AT(comm_deadline), "-1", "-1..1e9",
-     "seconds that a rank waits for others before the run ends (exit 7); -1 = 10 x the median step, at least 60, and 600 outside steps; 0 = for ever",
+     "seconds that a rank waits for others before the run ends (exit 7); -1 = 10 x the median step, at least 60, 600 and more elsewhere; 0 = never",
      NULL},
     {"comm-check", CS_OPT_FLAG, AT(comm_check), NULL, NULL,
      "compare kind and size of every collective over its ranks before it begins (debugging, slow)", NULL},

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static const double least_of_step = 60, times_the_median = 10, elsewhere = 600; /* seconds, but for the second */
+static const double slow_disk = 50e6; /* bytes per second */
 
 cs_status cs_fault_parse(const char *text, int64_t world, cs_fault *out, cs_error *err)
 {
@@ -68,7 +69,7 @@ void cs_guard_section(const cs_guard *g, cs_comm *c, const char *name, int64_t s
 {
     double seconds = g->given;
     if (seconds < 0)
-        seconds = step >= 0 && g->n > 0 ? fmax(least_of_step, times_the_median * median(g)) : elsewhere;
+        seconds = step >= 0 && g->n > 0 ? fmax(least_of_step, times_the_median * median(g)) : elsewhere + g->state_bytes / slow_disk;
     cs_comm_set_deadline(c, name, step, seconds);
 }
 

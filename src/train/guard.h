@@ -8,7 +8,8 @@ enum { CS_GUARD_STEPS = 31 };
 
 /* Seconds of the last steps, in a ring. */
 typedef struct cs_guard {
-    double given; /* seconds of --comm-deadline; < 0: from the steps */
+    double given;       /* seconds of --comm-deadline; < 0: from the steps */
+    double state_bytes; /* what all ranks together read and write as a checkpoint; 0 = not known yet */
     double seconds[CS_GUARD_STEPS];
     int64_t n;    /* steps so far */
 } cs_guard;
@@ -27,7 +28,8 @@ cs_status cs_fault_parse(const char *text, int64_t world, cs_fault *out, cs_erro
 void cs_fault_strike(const cs_fault *fault, int64_t rank, int64_t step);
 
 /* The deadline of the waits from here on. Steps (step >= 0): 10 times the median of the last steps, 60 s at least; before there is a step, and in
- * sections without one (step -1: "init", "save", "end"): 600 s. `given` replaces all of them; 0 = none. Not collective. */
+ * sections without one (step -1: "init", "save", "end"): 600 s and a second for every 50 MB of the checkpoint. `given` replaces all of them; 0 =
+ * none. Not collective. */
 void cs_guard_section(const cs_guard *g, cs_comm *c, const char *name, int64_t step);
 void cs_guard_note_step(cs_guard *g, double seconds);
 

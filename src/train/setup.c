@@ -415,6 +415,8 @@ static cs_status set_up(cs_trainer *t, const cs_train_request *req, start_point 
     if (status == CS_OK && !(t->drop = cs_calloc((size_t)spec.n_layers, 1)))
         status = cs_fail_nomem(err, (size_t)spec.n_layers, "the layout");
     CS_TRY(cs_agree(t->world, status, err));
+    t->guard.state_bytes = 16.0 * (double)cs_spec_n_params(&spec); /* weights, master and two moments */
+    cs_guard_section(&t->guard, t->world, "init", -1);
     t->identity.tokenizer_hash = t->tok ? cs_tokenizer_hash(t->tok) : 0;
     CS_TRY(create_model(t, &spec, s, err));
     const cs_dp_policy policy = {.shard_optim = t->layout.zero >= 1, .shard_grad = t->layout.zero >= 2, .shard_param = t->layout.zero >= 3,
