@@ -1,5 +1,5 @@
 /* Instruction data: what becomes of records, the order of AscendSpeed, packed rows, and files that do not fit. And that leaving padding out, and
- * packing, change no loss and no gradient (f64, 1e-10). */
+ * packing, change no loss and no gradient (f64, 1e-10); nor do borders in text. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/dataset.h"
@@ -258,6 +258,65 @@ static void padding_and_packing_change_nothing(void **state)
     cs_free(got);
 }
 
+/* A document alone: positions from 0 on, its end-of-document token not trained. ids [n+1]. */
+static double document_alone(cs_model *m, const int32_t *ids, int64_t n, int32_t eod)
+{
+    const int64_t start[] = {0, n};
+    int32_t pos[SEQ];
+    float weights[SEQ];
+    for (int64_t i = 0; i < n; i++) {
+        pos[i] = (int32_t)i;
+        weights[i] = ids[i] != eod;
+    }
+    const cs_batch b = {.rows = n, .n_seq = 1, .seq_start = start, .tokens = ids, .labels = ids + 1, .weights = weights, .pos = pos};
+    return cs_model_loss_backward(m, &b, 0.01);
+}
+
+/* Text under --reset-position-ids, --reset-attention-mask and --eod-mask-loss: losses and gradients are those of its documents one by one. */
+static void text_is_its_documents(void **state)
+{
+    (void)state;
+    enum { N = 8, EOD = 2 };
+    const char *text = test_path(work, "text");
+    int32_t ids[N * SEQ + 1], row[SEQ + 1];
+    cs_idxbin_writer w;
+    cs_error err = {0};
+    double *want, *got, loss = 0, found;
+    int64_t rows;
+    for (int i = 0; i < N * SEQ + 1; i++)
+        ids[i] = i * i % 11 == 4 || i % 17 == 3 ? EOD : 3 + i * 7 % (VOCAB - 3);
+    assert_int_equal(cs_idxbin_writer_init(&w, text, CS_U16, &err), CS_OK);
+    assert_int_equal(cs_idxbin_writer_add(&w, ids, N * SEQ + 1, &err), CS_OK);
+    assert_int_equal(cs_idxbin_writer_finish(&w, &err), CS_OK);
+    cs_data_config cfg = config(&text, "1,0,0");
+    cfg.instruct = false;
+    cs_model *m = make_model(&want);
+    got = cs_calloc((size_t)m->table.n_elements, sizeof *got);
+    cs_dataset *d = open_split(&cfg, CS_SPLIT_TRAIN, 1);
+    assert_int_equal(cs_dataset_size(d), N);
+    for (int64_t i = 0; i < N; i++) {
+        assert_int_equal(cs_dataset_sample(d, i, VOCAB, row, &err), CS_OK);
+        for (int64_t from = 0, end; from < SEQ; from = end) {
+            for (end = from; end < SEQ && row[end] != EOD;)
+                end++;
+            end += end < SEQ;
+            loss += document_alone(m, row + from, end - from, EOD);
+        }
+    }
+    cs_dataset_destroy(d);
+    cs_model_bind_grad(m, got);
+    found = epoch(m, &cfg, 2, 0.01, &rows);
+    assert_true(fabs(found - loss) > 1e-3 * loss); /* without the flags it is another loss */
+    memset(got, 0, (size_t)m->table.n_elements * sizeof *got);
+    cfg.eod = EOD;
+    cfg.eod_mask_loss = cfg.reset_position_ids = cfg.reset_attention_mask = true;
+    compare(m, got, want, loss, epoch(m, &cfg, 2, 0.01, &rows));
+    assert_int_equal(rows, N * SEQ);
+    cs_model_destroy(m);
+    cs_free(want);
+    cs_free(got);
+}
+
 /* The gradient of the logits of every row in an epoch: exactly zero where the file's label is -100, and nowhere else. */
 static void only_responses_have_gradients(void **state)
 {
@@ -443,6 +502,7 @@ int main(void)
         cmocka_unit_test(packing_fits),
         cmocka_unit_test(splits_are_apart),
         cmocka_unit_test(padding_and_packing_change_nothing),
+        cmocka_unit_test(text_is_its_documents),
         cmocka_unit_test(only_responses_have_gradients),
         cmocka_unit_test(masked_rows),
         cmocka_unit_test(bad_files),
