@@ -186,7 +186,10 @@ static cs_status check_records(const builder *b, const cs_dataset *d, const part
     const cs_idx *idx = &p->from->files.labels.idx;
     if (p->hi > INT32_MAX)
         return cs_fail(err, CS_E_FORMAT, "%s: record %lld; record numbers have 31 bits here", idx->name, (long long)p->hi);
-    CS_TRY(cs_instruct_any_trained(&p->from->files, p->lo, p->hi, d->limit, enough, err));
+    int64_t rows = 0;
+    for (int64_t r = p->lo; r < p->hi && rows == 0; r++)
+        CS_TRY(cs_instruct_trained_rows(&p->from->files, r, d->limit, &rows, err));
+    *enough = rows > 0;
     if (*enough)
         return CS_OK;
     if (p->lo == p->hi)
@@ -202,20 +205,30 @@ static cs_status check_records(const builder *b, const cs_dataset *d, const part
     return CS_OK;
 }
 
+/* Packs what of the records is trained. */
+static cs_status pack_records(const builder *b, const cs_dataset *d, part *p, cs_error *err)
+{
+    int64_t n = p->hi - p->lo;
+    int32_t *length = cs_calloc((size_t)n, sizeof *length);
+    cs_status s = length ? CS_OK : cs_fail_nomem(err, (size_t)n * sizeof *length, "the lengths of records");
+    for (int64_t i = 0; i < n && s == CS_OK; i++) {
+        int64_t rows = 0;
+        s = cs_instruct_trained_rows(&p->from->files, p->lo + i, d->limit, &rows, err);
+        length[i] = (int32_t)rows;
+    }
+    if (s == CS_OK)
+        s = cs_packing_init(&p->packing, length, n, d->seq_length, b->cfg->seed, err);
+    cs_free(length);
+    return s;
+}
+
 /* Says what is cut, and packs if that is asked for. */
 static cs_status lay_records(const builder *b, const cs_dataset *d, part *p, cs_split split, cs_error *err)
 {
-    const cs_instruct *in = &p->from->files;
     int64_t n = p->hi - p->lo, cut = 0;
-    int32_t *length = cs_calloc((size_t)n, sizeof *length);
-    if (!length)
-        return cs_fail_nomem(err, (size_t)n * sizeof *length, "the lengths of records");
-    for (int64_t i = 0; i < n; i++) {
-        length[i] = (int32_t)cs_instruct_rows(in, p->lo + i, d->limit);
-        cut += cs_idx_length(&in->ids.idx, p->lo + i) - 1 > length[i];
-    }
-    cs_status s = b->cfg->packing ? cs_packing_init(&p->packing, length, n, d->seq_length, b->cfg->seed, err) : CS_OK;
-    cs_free(length);
+    for (int64_t r = p->lo; r < p->hi; r++)
+        cut += cs_idx_length(&p->from->files.ids.idx, r) - 1 > d->limit;
+    cs_status s = b->cfg->packing ? pack_records(b, d, p, err) : CS_OK;
     if (s != CS_OK || !is_first(b))
         return s;
     if (cut > 0)

@@ -77,16 +77,16 @@ int64_t cs_instruct_rows(const cs_instruct *in, int64_t record, int64_t limit)
     return n < 0 ? 0 : n < limit ? n : limit;
 }
 
-cs_status cs_instruct_any_trained(const cs_instruct *in, int64_t lo, int64_t hi, int64_t limit, bool *any, cs_error *err)
+cs_status cs_instruct_trained_rows(const cs_instruct *in, int64_t record, int64_t limit, int64_t *rows, cs_error *err)
 {
-    *any = false;
-    for (int64_t r = lo; r < hi && !*any; r++)
-        for (int64_t i = cs_instruct_rows(in, r, limit) - 1; i >= 0 && !*any; i--) {
-            int32_t mask, label;
-            CS_TRY(cs_idx_read(&in->labels.idx, in->labels.bin_map.data, r, i + 1, 1, &label, err));
-            CS_TRY(cs_idx_read(&in->mask.idx, in->mask.bin_map.data, r, i, 1, &mask, err));
-            *any = label != CS_LABEL_IGNORED && mask != 0;
-        }
+    int64_t n = cs_instruct_rows(in, record, limit);
+    for (int32_t mask = 0, label = CS_LABEL_IGNORED; n > 0; n--) {
+        CS_TRY(cs_idx_read(&in->labels.idx, in->labels.bin_map.data, record, n, 1, &label, err));
+        CS_TRY(cs_idx_read(&in->mask.idx, in->mask.bin_map.data, record, n - 1, 1, &mask, err));
+        if (label != CS_LABEL_IGNORED && mask != 0)
+            break;
+    }
+    *rows = n;
     return CS_OK;
 }
 

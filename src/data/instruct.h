@@ -23,8 +23,8 @@ void cs_instruct_release(cs_instruct *in);
 
 /* Rows of a record at most, whatever its mask is: its tokens but the last, at most `limit`. */
 int64_t cs_instruct_rows(const cs_instruct *in, int64_t record, int64_t limit);
-/* Is any token of records [lo, hi) trained? Ends at the first one. CS_E_FORMAT for tokens that are none. */
-cs_status cs_instruct_any_trained(const cs_instruct *in, int64_t lo, int64_t hi, int64_t limit, bool *any, cs_error *err);
+/* Rows of a record through its last trained one, of the first `limit`; 0 = none is. Reads from the end on. CS_E_FORMAT for tokens that are none. */
+cs_status cs_instruct_trained_rows(const cs_instruct *in, int64_t record, int64_t limit, int64_t *rows, cs_error *err);
 
 /* The rows of a micro-batch that grows (data/batch.h). */
 typedef struct cs_batch_rows {

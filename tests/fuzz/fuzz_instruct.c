@@ -42,7 +42,9 @@ static void read_record(const cs_instruct *in, int64_t record)
     FUZZ_CHECK(status == CS_OK || fuzz_refused(status, CS_E_FORMAT, &err));
     if (status != CS_OK)
         return;
-    FUZZ_CHECK(to.n <= cs_instruct_rows(in, record, LIMIT) && to.n_seq == (to.n > 0) && (to.n == 0 || weights[to.n - 1] == 1));
+    int64_t trained = -1;
+    FUZZ_CHECK(cs_instruct_trained_rows(in, record, LIMIT, &trained, &err) == CS_OK && trained <= cs_instruct_rows(in, record, LIMIT));
+    FUZZ_CHECK(to.n <= trained && (to.n > 0) == (trained > 0) && to.n_seq == (to.n > 0) && (to.n == 0 || weights[to.n - 1] == 1));
     for (int64_t r = 0; r < to.n; r++)
         FUZZ_CHECK(tokens[r] >= 0 && tokens[r] < VOCAB && labels[r] >= 0 && labels[r] < VOCAB && pos[r] < LIMIT && (r == 0 || pos[r] > pos[r - 1]));
 }
@@ -68,9 +70,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(status == CS_OK || fuzz_refused(status, CS_E_FORMAT, &err));
     if (status != CS_OK)
         return 0;
-    bool any;
-    status = cs_instruct_any_trained(&in, 0, in.ids.idx.n_seq, LIMIT, &any, &err);
-    FUZZ_CHECK(status == CS_OK || fuzz_refused(status, CS_E_FORMAT, &err));
     for (int64_t i = 0; i < in.ids.idx.n_seq && i < 64; i++)
         read_record(&in, i);
     cs_instruct_release(&in);
