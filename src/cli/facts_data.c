@@ -205,27 +205,6 @@ cs_status cs_facts_tfevents(cs_facts *f, const char *path, cs_error *err)
 
 static const char not_read[] = "recognised by its first bytes; this version does not read what is in it";
 
-/* PAR1 at both ends, the length of the footer before the last one. */
-cs_status cs_facts_parquet(cs_facts *f, const char *path, cs_error *err)
-{
-    cs_map map;
-    CS_TRY(cs_map_init(&map, path, err));
-    size_t n = map.size, footer = 0;
-    bool whole = n >= 12 && memcmp(map.data + n - 4, "PAR1", 4) == 0;
-    if (whole)
-        footer = (size_t)map.data[n - 8] | (size_t)map.data[n - 7] << 8 | (size_t)map.data[n - 6] << 16 | (size_t)map.data[n - 5] << 24;
-    put_int(f, "bytes", (int64_t)n);
-    put_int(f, "footer_bytes", (int64_t)footer);
-    put_str(f, "note", not_read);
-    cs_map_release(&map);
-    if (!whole)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: expected \"PAR1\" at the end of a Parquet file, found other bytes; it is cut off", path,
-                       n >= 4 ? n - 4 : 0);
-    if (footer > n - 12)
-        return cs_fail(err, CS_E_FORMAT, "%s: offset %zu: footer of %zu bytes does not fit into a file of %zu", path, n - 8, footer, n);
-    return CS_OK;
-}
-
 cs_status cs_facts_unread(cs_facts *f, const char *path, cs_error *err)
 {
     int64_t size = 0;

@@ -49,7 +49,8 @@ void cs_facts_put_spec(cs_facts *f, const cs_spec *s);
 /* facts_torch.c */
 cs_facts_fn cs_facts_torch, cs_facts_megatron;
 /* facts_data.c */
-cs_facts_fn cs_facts_idxbin, cs_facts_npy, cs_facts_json, cs_facts_jsonl, cs_facts_text_file, cs_facts_metrics, cs_facts_tfevents, cs_facts_parquet,
-    cs_facts_unread;
+cs_facts_fn cs_facts_idxbin, cs_facts_npy, cs_facts_json, cs_facts_jsonl, cs_facts_text_file, cs_facts_metrics, cs_facts_tfevents, cs_facts_unread;
+/* facts_parquet.c */
+cs_facts_fn cs_facts_parquet;
 
 #endif

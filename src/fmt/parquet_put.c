@@ -111,8 +111,11 @@ static const char *put_decimal(cs_str *out, const cs_parquet_leaf *leaf, cs_view
     for (size_t i = 0; i < v.n; i++)
         big[i] = v.p[little ? v.n - 1 - i : i];
     negative = big[0] & 0x80;
-    for (size_t i = v.n, carry = 1; negative && i-- > 0; carry = carry && big[i] == 0)
-        big[i] = (uint8_t)((~big[i] & 0xff) + (int)carry);
+    bool carry = true;
+    for (size_t i = v.n; negative && i > 0; i--) {
+        big[i - 1] = (uint8_t)((~big[i - 1] & 0xff) + (carry ? 1 : 0));
+        carry = carry && big[i - 1] == 0;
+    }
     for (bool zero = false; !zero || n <= leaf->scale;) {
         unsigned rest = 0;
         zero = true;
