@@ -266,6 +266,59 @@ static void padding_and_packing_change_nothing(void **state)
     cs_free(got);
 }
 
+/* Losses of all trained tokens of an epoch, ascending; out [RECORDS * SEQ]. */
+static int64_t token_losses(cs_model *m, const cs_data_config *cfg, double *out)
+{
+    double logits[SEQ * VOCAB], top[SEQ], sum[SEQ], picked[SEQ];
+    cs_dataset *d = open_split(cfg, CS_SPLIT_TRAIN, 1);
+    cs_batcher *b;
+    cs_error err = {0};
+    int64_t n = 0;
+    assert_int_equal(cs_batcher_create(d, cfg, VOCAB, 0, 1, &b, &err), CS_OK);
+    for (int64_t i = 0; i < cs_dataset_size(d); i++) {
+        cs_batch x;
+        assert_int_equal(cs_batcher_fill(b, 0, i, 1, &x, &err), CS_OK);
+        cs_model_logits(m, &x, NULL, NULL, 0, logits);
+        m->k->ce_stats(x.rows, VOCAB, logits, x.labels, x.weights, top, sum, picked);
+        for (int64_t r = 0; r < x.rows; r++)
+            if (x.weights[r] > 0)
+                out[n++] = top[r] + log(sum[r]) - picked[r];
+    }
+    for (int64_t i = 1; i < n; i++)
+        for (int64_t j = i; j > 0 && out[j - 1] > out[j]; j--) {
+            double other = out[j];
+            out[j] = out[j - 1];
+            out[j - 1] = other;
+        }
+    cs_batcher_destroy(b);
+    cs_dataset_destroy(d);
+    return n;
+}
+
+static void packing_keeps_every_tokens_loss(void **state)
+{
+    (void)state;
+    const char *a = test_path(work, "a");
+    cs_data_config cfg = config(&a, "1,0,0");
+    double *unused, alone[RECORDS * SEQ], packed[RECORDS * SEQ], total = 0;
+    int64_t rows;
+    cs_model *m = make_model(&unused);
+    int64_t n = token_losses(m, &cfg, alone);
+    cfg.packing = true;
+    assert_int_equal(token_losses(m, &cfg, packed), n);
+    for (int64_t i = 0; i < n; i++) {
+        assert_true(fabs(alone[i] - packed[i]) <= 1e-10 * alone[i]);
+        total += packed[i];
+    }
+    assert_true(n > 50 && alone[0] < alone[n - 1] && fabs(epoch(m, &cfg, 1, 1, &rows) - total) <= 1e-10 * total);
+    cfg.keep_last_token = true; /* one row less of those that fill all */
+    for (int64_t i = 0; i < RECORDS; i++)
+        n -= length_of(i) > SEQ;
+    assert_int_equal(token_losses(m, &cfg, packed), n);
+    cs_model_destroy(m);
+    cs_free(unused);
+}
+
 /* A document alone: positions from 0 on, its end-of-document token not trained. ids [n+1]. */
 static double document_alone(cs_model *m, const int32_t *ids, int64_t n, int32_t eod)
 {
@@ -517,6 +570,7 @@ int main(void)
         cmocka_unit_test(packing_fits),
         cmocka_unit_test(splits_are_apart),
         cmocka_unit_test(padding_and_packing_change_nothing),
+        cmocka_unit_test(packing_keeps_every_tokens_loss),
         cmocka_unit_test(text_is_its_documents),
         cmocka_unit_test(only_responses_have_gradients),
         cmocka_unit_test(masked_rows),
