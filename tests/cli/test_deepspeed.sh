@@ -154,7 +154,8 @@ while read -r mb flags; do
     expect 0 "chosen for $mb MB: $flags" "" "recomputation of stage 0, layers: [0-9].* of $mb MB, .* ms a micro-batch" train --save chosen $flags \
         --auto-recompute-device-size "$mb" --auto-recompute-profiling-step 1
     result "the same bytes" "$(same_bytes all chosen)"
-    result "in less memory, within 1 %" "$(paste <(peaks all) <(peaks chosen) | awk -v most="$mb" '!($2 < $1 && $2 < 1.01 * most * 1048576) { print }')"
+    # A MB on top for what is not planned and small (docs/parallelism.md), though not beside a model of this size.
+    result "in less memory" "$(paste <(peaks all) <(peaks chosen) | awk -v most="$mb" '!($2 < $1 - 5e6 && $2 < most * 1048576 + 1e6) { print }')"
 done <<'END'
 24 --tensor-model-parallel-size 2 --sequence-parallel
 50 --pipeline-model-parallel-size 2 --num-layers-per-virtual-pipeline-stage 1 --global-batch-size 256
