@@ -7,19 +7,11 @@
 
 #include "base/mem.h"
 #include "comm/mesh.h"
+#include "rank_check.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
-
-/* In a rank there is no cmocka: a failed check ends the rank with a line and code 99. */
-#define CHECK(cond)                                                                \
-    do {                                                                           \
-        if (!(cond)) {                                                             \
-            fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #cond); \
-            _exit(99);                                                             \
-        }                                                                          \
-    } while (0)
 
 static const cs_dtype types[] = {CS_F64, CS_F32, CS_BF16, CS_F16, CS_I64, CS_I32, CS_U8};
 enum { N_TYPES = sizeof types / sizeof types[0] };

@@ -8,19 +8,12 @@
 
 #include "comm/comm.h"
 #include "parallel/dp.h"
+#include "rank_check.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#define CHECK(cond)                                                                \
-    do {                                                                           \
-        if (!(cond)) {                                                             \
-            fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #cond); \
-            _exit(99);                                                             \
-        }                                                                          \
-    } while (0)
 
 enum { N_PARAMS = 5, N_STEPS = 3 };
 static const int64_t sizes[N_PARAMS] = {4097, 63, 20011, 1, 9001};

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "comm/comm.h"
+#include "rank_check.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,15 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* In a rank there is no cmocka: a failed check ends the rank with a line and code 99. */
-#define CHECK(cond)                                                                \
-    do {                                                                           \
-        if (!(cond)) {                                                             \
-            fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #cond); \
-            _exit(99);                                                             \
-        }                                                                          \
-    } while (0)
 
 static int own_code(cs_comm *world, void *arg)
 {
