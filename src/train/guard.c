@@ -4,7 +4,6 @@
 #include "base/options.h"
 #include "base/str.h"
 #include "fmt/json.h"
-#include "fmt/limits.h"
 
 #include <math.h>
 #include <signal.h>
@@ -95,6 +94,8 @@ cs_status cs_guard_check_same(cs_comm *c, const char *json, cs_error *err)
 {
     json_t *root = NULL;
     cs_str lines = {0};
+    if (cs_comm_size(c) == 1)
+        return CS_OK;
     cs_status status = cs_json_parse(json, strlen(json), "what the ranks compare", &root, err);
     if (status == CS_OK)
         status = put_lines(root, &lines, err);
